@@ -1,0 +1,200 @@
+"""From values as read to typed facts, with every mistake named where it stands.
+
+A good file is converted by msgspec in one call. Only when that call refuses is the
+file walked, value by value, to find all that is wrong with it.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import Any, TypeVar
+
+import msgspec
+
+from goldentooth.errors import Problem
+from goldentooth.values import NotThatKind, parse_custom
+from goldentooth.yamlfile import Document, KeyPath
+
+T = TypeVar("T")
+
+
+def convert_document(document: Document, kind: type[T]) -> T | None:
+    """Convert ``document.value`` to ``kind``; where that fails, add to ``document.problems``."""
+    try:
+        return msgspec.convert(document.value, kind, dec_hook=parse_custom)
+    except msgspec.ValidationError as error:
+        problems = list(_Walk(document).problems(document.value, kind, ()))
+        document.problems.extend(problems or [Problem(str(error), document.where(()))])
+        return None
+
+
+def did_you_mean(word: str, known: typing.Iterable[str]) -> str:
+    """Return a remedy for an unknown ``word``: the nearest known one, or all there are.
+
+    >>> did_you_mean("interfce", ["interface", "mac"])
+    'did you mean interface?'
+    """
+    known = sorted(known)
+    near = get_close_matches(str(word), known, n=1)
+    return f"did you mean {near[0]}?" if near else f"known here: {', '.join(known) or 'nothing'}"
+
+
+class _Walk:
+    """Finds all problems of one document, depth first, in the order of the file."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+
+    def problems(self, value: Any, kind: Any, path: KeyPath) -> Iterator[Problem]:
+        plain, meta = _without_annotations(kind)
+        origin = typing.get_origin(plain)
+        if isinstance(plain, type) and issubclass(plain, msgspec.Struct):
+            yield from self._struct_problems(value, plain, path)
+        elif origin is dict:
+            key_kind, value_kind = typing.get_args(plain)
+            if not isinstance(value, dict):
+                yield self._problem(path, value, "is not a mapping", "write `key: value` lines")
+                return
+            for key, inner in value.items():
+                yield from self._leaf_problems(key, key_kind, (*path, key), key=True)
+                yield from self.problems(inner, value_kind, (*path, key))
+        elif origin is tuple:
+            if not isinstance(value, list):
+                yield self._problem(path, value, "is not a list", "write `- value` lines or [a, b]")
+                return
+            if meta and meta.min_length and len(value) < meta.min_length:
+                yield self._problem(path, value, "is empty", "name at least one")
+            for index, inner in enumerate(value):
+                yield from self.problems(inner, typing.get_args(plain)[0], (*path, index))
+        elif origin in (typing.Union, types.UnionType):
+            yield from self._union_problems(value, plain, path)
+        else:
+            yield from self._leaf_problems(value, kind, path)
+
+    def _struct_problems(self, value: Any, kind: Any, path: KeyPath) -> Iterator[Problem]:
+        if not isinstance(value, dict):
+            yield self._problem(path, value, "is not a mapping", "write `key: value` lines")
+            return
+        hints = typing.get_type_hints(kind, include_extras=True)
+        required = {f.name for f in msgspec.structs.fields(kind) if f.required}
+        for key, inner in value.items():
+            if key in hints:
+                yield from self.problems(inner, hints[key], (*path, key))
+            else:
+                yield Problem(
+                    f"{_subject(path)}unknown key {key!r}",
+                    self.document.where((*path, key), key=True),
+                    did_you_mean(key, hints),
+                )
+        for key in hints:
+            if key in required and key not in value:
+                yield Problem(
+                    f"{_subject(path)}{key} is missing",
+                    self.document.where(path, key=True),
+                    _describe(hints[key]),
+                )
+
+    def _union_problems(self, value: Any, kind: Any, path: KeyPath) -> Iterator[Problem]:
+        members = [member for member in typing.get_args(kind) if member is not type(None)]
+        if value is None and len(members) < len(typing.get_args(kind)):
+            return
+        shape = {dict: (dict, msgspec.Struct), list: (tuple,)}.get(type(value))
+        for member in members:
+            plain, _ = _without_annotations(member)
+            base = typing.get_origin(plain) or plain
+            if shape and isinstance(base, type) and issubclass(base, shape):
+                yield from self.problems(value, member, path)
+                return
+        yield from self.problems(value, members[0], path)
+
+    def _leaf_problems(
+        self, value: Any, kind: Any, path: KeyPath, *, key: bool = False
+    ) -> Iterator[Problem]:
+        try:
+            msgspec.convert(value, kind, dec_hook=_hook)
+        except msgspec.ValidationError as error:
+            cause = error.__cause__
+            if isinstance(cause, NotThatKind):
+                says, remedy, secret = cause.says, cause.remedy, False
+            else:
+                says, remedy, secret = _what_is_wrong(value, kind)
+            yield self._problem(path, "(hidden)" if secret else value, says, remedy, key=key)
+
+    def _problem(
+        self, path: KeyPath, value: Any, says: str, remedy: str, *, key: bool = False
+    ) -> Problem:
+        name = "" if key else f"{_name(path)} "
+        shown = _shown(value)
+        return Problem(
+            f"{_subject(path[:-1])}{name}{shown} {says}",
+            self.document.where(path, key=key),
+            remedy,
+        )
+
+
+def _hook(kind: type, value: Any) -> Any:
+    return parse_custom(kind, value)
+
+
+def _without_annotations(kind: Any) -> tuple[Any, msgspec.Meta | None]:
+    if typing.get_origin(kind) is typing.Annotated:
+        plain, *rest = typing.get_args(kind)
+        described = [meta for meta in rest if isinstance(meta, msgspec.Meta)]
+        return plain, described[0] if described else None
+    return kind, None
+
+
+def _what_is_wrong(value: Any, kind: Any) -> tuple[str, str, bool]:
+    """Return what ``value`` is not, what would be right, and whether it must not be shown."""
+    plain, _ = _without_annotations(kind)
+    if typing.get_origin(plain) is typing.Literal:
+        choices = ", ".join(map(str, typing.get_args(plain)))
+        near = get_close_matches(str(value), [str(c) for c in typing.get_args(plain)], n=1)
+        return "is not one of the choices", f"write {near[0] if near else f'one of: {choices}'}", False
+    metas = [m for m in typing.get_args(kind)[1:] if isinstance(m, msgspec.Meta)]
+    for meta in metas:
+        if meta.extra and "says" in meta.extra:
+            extra = meta.extra
+            if isinstance(value, str) and meta.max_length and len(value) > meta.max_length:
+                return f"is longer than {meta.max_length} characters", "shorten it", extra["secret"]
+            if not isinstance(value, str) and value is not None:
+                return "is not text", "write it in quotes", extra["secret"]
+            return extra["says"], extra["remedy"], extra["secret"]
+    if plain is int:
+        bounds = [(m.ge, m.le) for m in metas if m.ge is not None or m.le is not None]
+        low, high = bounds[0] if bounds else (None, None)
+        between = f"a number from {low} to {high}" if bounds else "a number"
+        if isinstance(value, int) and not isinstance(value, bool):
+            return "is out of range", f"write {between}", False
+        quotes = ", without quotes" if isinstance(value, str) and value.isdigit() else ""
+        return "is not a whole number", f"write {between}{quotes}", False
+    if plain is bool:
+        return "is neither true nor false", "write true or false, without quotes", False
+    return "is not text", "write it in quotes", False
+
+
+def _describe(kind: Any) -> str:
+    _, meta = _without_annotations(kind)
+    return f"it says: {meta.description}" if meta and meta.description else ""
+
+
+def _subject(path: KeyPath) -> str:
+    """Return who the value at ``path`` belongs to: ``fenn: `` or ``fenn: bgp: ``."""
+    parts = [str(part) for part in path if part not in ("data", "groups") and part != "?"]
+    return "".join(f"{part}: " for part in parts if not part.isdigit())
+
+
+def _name(path: KeyPath) -> str:
+    return next((str(part) for part in reversed(path) if isinstance(part, str)), "the file")
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "(empty)"
+    if isinstance(value, (dict, list)):
+        return "(a list)" if isinstance(value, list) else "(a mapping)"
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= 80 else f"{text[:76]}…'"
