@@ -116,7 +116,7 @@ def read_network(sources: Sources, discovered: Document | None = None) -> Networ
     lineage = {name: _lineage(name, groups) for name in groups}
     nodes = _nodes(hosts, groups, defaults, lineage, sources)
     found = {name: entry.interface for name, entry in seen.items() if entry.interface}
-    return build_network(_with_discovered(nodes, found), groups, defaults, lineage, sources)
+    return build_network(_with_discovered(nodes, found), defaults, lineage, sources)
 
 
 def nornir_inventory(
@@ -230,9 +230,7 @@ def _nodes(
     for name, entry in hosts.items():
         if entry.groups not in inherited:
             roles = tuple(
-                dict.fromkeys(
-                    role for group in entry.groups for role in (group, *lineage[group])
-                )
+                dict.fromkeys(role for group in entry.groups for role in (group, *lineage[group]))
             )
             merged = {key: default_data[key] for key in node_keys if key in default_data}
             platform = defaults.platform

@@ -19,9 +19,7 @@ from goldentooth.facts import (
     Calico,
     DefaultsEntry,
     Domains,
-    GroupEntry,
     Haproxy,
-    HostEntry,
     Infrastructure,
     Kubernetes,
     LoadBalancer,
@@ -175,7 +173,7 @@ class Network:
 
     @cached_property
     def endpoint(self) -> Endpoint:
-        """Where clients reach the API: the load balancer, or without one the first control plane."""
+        """Where clients reach the API: the load balancer, else the first control plane."""
         node = (self.load_balancers or self.control_planes)[0]
         return Endpoint(node, node.address, self.kubernetes.api_port)
 
@@ -265,7 +263,6 @@ class Network:
 
 def build_network(
     nodes: Iterable[Node],
-    groups: Mapping[str, GroupEntry | None],
     defaults: DefaultsEntry,
     lineage: Mapping[str, tuple[str, ...]],
     sources: Sources,
@@ -319,6 +316,3 @@ def _problems_of_the_whole(network: Network) -> Iterable[Problem]:
                 network.where_node(node, "groups"),
                 "the router and its BGP neighbors are different hosts",
             )
-
-
-__all__ = ["Endpoint", "HostEntry", "Network", "Node", "Route", "Sources", "build_network"]

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from goldentooth.errors import Problem
-from goldentooth.values import NotThatKind, parse_custom
+from goldentooth.values import WrongKindError, parse_custom
 from goldentooth.yamlfile import Document, KeyPath
 
 T = TypeVar("T")
@@ -101,7 +101,11 @@ class _Walk:
         members = [member for member in typing.get_args(kind) if member is not type(None)]
         if value is None and len(members) < len(typing.get_args(kind)):
             return
-        shape = {dict: (dict, msgspec.Struct), list: (tuple,)}.get(type(value))
+        shape: tuple[type, ...] = ()
+        if isinstance(value, dict):
+            shape = (dict, msgspec.Struct)
+        elif isinstance(value, list):
+            shape = (tuple,)
         for member in members:
             plain, _ = _without_annotations(member)
             base = typing.get_origin(plain) or plain
@@ -114,10 +118,10 @@ class _Walk:
         self, value: Any, kind: Any, path: KeyPath, *, key: bool = False
     ) -> Iterator[Problem]:
         try:
-            msgspec.convert(value, kind, dec_hook=_hook)
+            msgspec.convert(value, kind, dec_hook=parse_custom)
         except msgspec.ValidationError as error:
             cause = error.__cause__
-            if isinstance(cause, NotThatKind):
+            if isinstance(cause, WrongKindError):
                 says, remedy, secret = cause.says, cause.remedy, False
             else:
                 says, remedy, secret = _what_is_wrong(value, kind)
@@ -135,10 +139,6 @@ class _Walk:
         )
 
 
-def _hook(kind: type, value: Any) -> Any:
-    return parse_custom(kind, value)
-
-
 def _without_annotations(kind: Any) -> tuple[Any, msgspec.Meta | None]:
     if typing.get_origin(kind) is typing.Annotated:
         plain, *rest = typing.get_args(kind)
@@ -150,30 +150,38 @@ def _without_annotations(kind: Any) -> tuple[Any, msgspec.Meta | None]:
 def _what_is_wrong(value: Any, kind: Any) -> tuple[str, str, bool]:
     """Return what ``value`` is not, what would be right, and whether it must not be shown."""
     plain, _ = _without_annotations(kind)
+    metas = [meta for meta in typing.get_args(kind)[1:] if isinstance(meta, msgspec.Meta)]
+    worded = next((meta for meta in metas if meta.extra and "says" in meta.extra), None)
     if typing.get_origin(plain) is typing.Literal:
-        choices = ", ".join(map(str, typing.get_args(plain)))
-        near = get_close_matches(str(value), [str(c) for c in typing.get_args(plain)], n=1)
-        return "is not one of the choices", f"write {near[0] if near else f'one of: {choices}'}", False
-    metas = [m for m in typing.get_args(kind)[1:] if isinstance(m, msgspec.Meta)]
-    for meta in metas:
-        if meta.extra and "says" in meta.extra:
-            extra = meta.extra
-            if isinstance(value, str) and meta.max_length and len(value) > meta.max_length:
-                return f"is longer than {meta.max_length} characters", "shorten it", extra["secret"]
-            if not isinstance(value, str) and value is not None:
-                return "is not text", "write it in quotes", extra["secret"]
-            return extra["says"], extra["remedy"], extra["secret"]
+        choices = [str(choice) for choice in typing.get_args(plain)]
+        near = get_close_matches(str(value), choices, n=1)
+        right = near[0] if near else f"one of: {', '.join(choices)}"
+        return "is not one of the choices", f"write {right}", False
+    if worded:
+        return _wrong_text(value, worded)
     if plain is int:
-        bounds = [(m.ge, m.le) for m in metas if m.ge is not None or m.le is not None]
-        low, high = bounds[0] if bounds else (None, None)
-        between = f"a number from {low} to {high}" if bounds else "a number"
-        if isinstance(value, int) and not isinstance(value, bool):
-            return "is out of range", f"write {between}", False
-        quotes = ", without quotes" if isinstance(value, str) and value.isdigit() else ""
-        return "is not a whole number", f"write {between}{quotes}", False
+        return *_wrong_number(value, metas), False
     if plain is bool:
         return "is neither true nor false", "write true or false, without quotes", False
     return "is not text", "write it in quotes", False
+
+
+def _wrong_text(value: Any, meta: msgspec.Meta) -> tuple[str, str, bool]:
+    extra = meta.extra or {}
+    if isinstance(value, str) and meta.max_length and len(value) > meta.max_length:
+        return f"is longer than {meta.max_length} characters", "shorten it", extra["secret"]
+    if not isinstance(value, str) and value is not None:
+        return "is not text", "write it in quotes", extra["secret"]
+    return extra["says"], extra["remedy"], extra["secret"]
+
+
+def _wrong_number(value: Any, metas: list[msgspec.Meta]) -> tuple[str, str]:
+    bounds = next(((m.ge, m.le) for m in metas if m.ge is not None), None)
+    right = f"write a number from {bounds[0]} to {bounds[1]}" if bounds else "write a number"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return "is out of range", right
+    quotes = ", without quotes" if isinstance(value, str) and value.isdigit() else ""
+    return "is not a whole number", right + quotes
 
 
 def _describe(kind: Any) -> str:

@@ -234,7 +234,7 @@ Duration = Annotated[
 SECRET_REFERENCE = re.compile(
     r"\$\{(?:env:[A-Za-z_][A-Za-z0-9_]*|(?:file|vault):[A-Za-z0-9_./#-]+)\}"
 )
-"""The forms of a reference to a secret: ``${env:NAME}``, ``${file:path}``, ``${vault:path#field}``."""
+"""A reference to a secret: ``${env:NAME}``, ``${file:path}`` or ``${vault:path#field}``."""
 
 Secret = Annotated[
     str,
@@ -280,7 +280,7 @@ _CUSTOM = {
 }
 
 
-class NotThatKind(ValueError):
+class WrongKindError(ValueError):
     """A value of the wrong form: ``says`` what it is not, ``remedy`` what would be right."""
 
     def __init__(self, says: str, remedy: str) -> None:
@@ -292,7 +292,7 @@ def parse_custom(kind: type, value: Any) -> Any:
     """Make an address, a network or a range of ``value``: the decode hook of msgspec.
 
     Raises:
-        NotThatKind: if ``value`` is anything else.
+        WrongKindError: if ``value`` is anything else.
     """
     says, remedy, _ = _CUSTOM[kind]
     if isinstance(value, str):
@@ -307,7 +307,7 @@ def parse_custom(kind: type, value: Any) -> Any:
                 remedy = f"the network is {ipaddress.ip_interface(value).network}"
             elif "backwards" in str(error):
                 says, remedy = "runs backwards", "the lower address comes first"
-    raise NotThatKind(says, remedy)
+    raise WrongKindError(says, remedy)
 
 
 def custom_schema(kind: type) -> dict[str, Any]:

@@ -8,7 +8,6 @@ Sources: YAML 1.1 type repository (bool, int, float, timestamp); YAML 1.2.2 §10
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -91,9 +90,8 @@ def read_document(path: Path) -> Document:
 
 def display_path(path: Path) -> str:
     """Return ``path`` as a person would type it: relative to the working directory if below it."""
-    absolute = os.path.abspath(path)
-    here = os.path.join(os.getcwd(), "")
-    return absolute[len(here) :] if absolute.startswith(here) else absolute
+    absolute, here = path.absolute(), Path.cwd()
+    return str(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)
 
 
 def _decode(content: bytes, document: Document) -> str | None:
@@ -155,7 +153,7 @@ class _Reader:
         if type(event) is yaml.MappingStartEvent:
             self.document.marks[()] = (1, 1, 1, 1)
             self._check_plain_node(event)
-            self.document.value = self._mapping((), event)
+            self.document.value = self._mapping(())
         elif (
             type(event) is yaml.ScalarEvent
             and event.implicit[0]
@@ -183,9 +181,9 @@ class _Reader:
             self._problem(event, "nested too deeply", f"at most {_DEPTH_LIMIT} levels")
             self._skip()
             return None
-        return self._mapping(path, event) if kind is yaml.MappingStartEvent else self._list(path)
+        return self._mapping(path) if kind is yaml.MappingStartEvent else self._list(path)
 
-    def _mapping(self, path: KeyPath, start: Any) -> dict[str, Any]:
+    def _mapping(self, path: KeyPath) -> dict[str, Any]:
         result: dict[str, Any] = {}
         marks = self.document.marks
         events = self.events
@@ -246,7 +244,7 @@ class _Reader:
                 return int(text)
             if _FLOAT.fullmatch(text):
                 return float(text)
-            ambiguous = _NUMBER_LIKE.fullmatch(text) or _TIMESTAMP.fullmatch(text)
+            ambiguous = bool(_NUMBER_LIKE.fullmatch(text) or _TIMESTAMP.fullmatch(text))
         else:
             ambiguous = text in _YAML_1_1_BOOL
         if report and ambiguous:
