@@ -111,7 +111,7 @@ class Sources:
     defaults: Document
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Network:
     """The whole network. Nodes are in the order of hosts.yaml, keyed by host name."""
 
@@ -128,7 +128,7 @@ class Network:
     """Every group that is declared, with the groups it is part of, nearest first."""
     accepted: tuple[tuple[Acceptance, Location], ...] = field(repr=False)
     """Network-wide acceptances of lint findings, and where each stands."""
-    sources: Sources = field(repr=False, compare=False)
+    sources: Sources = field(repr=False)
 
     # -- who is there ------------------------------------------------------------------
 

@@ -1,0 +1,41 @@
+"""The managed systems: one module each, found by being in this folder.
+
+A module defines ``SERVICE``, an object as :class:`Service` describes it. A new system is a
+new module here, a folder in ``templates/`` and its tests; nothing else changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Protocol
+
+from goldentooth.artifact import Draft
+from goldentooth.model import Network, Node
+
+
+class Service(Protocol):
+    """One managed system: which hosts it is on, what it puts there, how that becomes live."""
+
+    name: str
+    """One word, as ``--service`` takes it."""
+    title: str
+    """One line for people."""
+
+    def hosts(self, network: Network) -> tuple[Node, ...]:
+        """Return the nodes that it has artifacts for."""
+
+    def drafts(self, network: Network, node: Node) -> Iterable[Draft]:
+        """Return what it wants on ``node``, which is one of its hosts."""
+
+    def activate(self, network: Network, node: Node) -> tuple[str, ...]:
+        """Return the commands that make it live on ``node``: idempotent, least disruptive."""
+
+
+@cache
+def all_services() -> tuple[Service, ...]:
+    """Return every service, by name."""
+    names = sorted(module.name for module in iter_modules(__path__))
+    return tuple(import_module(f"{__name__}.{name}").SERVICE for name in names)

@@ -1,0 +1,173 @@
+"""kubeadm configuration, one kind for each role, built as data.
+
+API version v1beta4, which kubeadm 1.31 and later read (kubeadm Configuration v1beta4
+reference). In it every ``extraArgs`` is a list of name and value, no longer a map.
+Tokens, keys and hashes are references; they are filled in on the way to the host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import yaml
+
+from goldentooth.artifact import Draft, Judge
+from goldentooth.model import Network, Node
+
+KUBEADM = Judge("kubeadm", ("kubeadm", "config", "validate", "--config", "{file}"))
+"""kubeadm's own check. Debian does not package kubeadm."""
+
+PATH = "/etc/kubernetes/kubeadm.yaml"
+
+_API_VERSION = "kubeadm.k8s.io/v1beta4"
+_HEADER = "# Made from inventory/ by goldentooth-net; changes here are drift.\n"
+
+Document = dict[str, Any]
+
+
+class Kubeadm:
+    """How each node becomes part of the Kubernetes cluster."""
+
+    name = "kubeadm"
+    title = "kubeadm: how each node initialises or joins the cluster"
+
+    def hosts(self, network: Network) -> tuple[Node, ...]:
+        """Return the Kubernetes nodes."""
+        return network.kubernetes_nodes
+
+    def drafts(self, network: Network, node: Node) -> Iterator[Draft]:
+        """Yield kubeadm.yaml: root's alone, since secrets are filled into it."""
+        own = _to_yaml(*own_documents(network, node))
+        is_first = node is network.control_planes[0]
+        text = f"{_HEADER}{own}---\n{_cluster_yaml(network)}" if is_first else _HEADER + own
+        yield Draft(PATH, text=text, mode=0o600, judge=KUBEADM)
+
+    def activate(self, network: Network, node: Node) -> tuple[str, ...]:  # noqa: ARG002  # the interface
+        """Return nothing: the file is placed, and a person runs kubeadm."""
+        return ()
+
+
+def own_documents(network: Network, node: Node) -> tuple[Document, ...]:
+    """Return the documents that are about ``node`` itself.
+
+    InitConfiguration for the first control plane, JoinConfiguration for all others, with
+    ``controlPlane`` for the other control planes.
+    """
+    kubernetes = network.kubernetes
+    registration = _node_registration(network, node)
+    local_endpoint = {"advertiseAddress": str(node.address), "bindPort": kubernetes.api_port}
+    if node is network.control_planes[0]:
+        return (
+            {
+                "apiVersion": _API_VERSION,
+                "kind": "InitConfiguration",
+                "bootstrapTokens": [
+                    {
+                        "token": kubernetes.bootstrap_token,
+                        "description": "nodes of the inventory join with it",
+                        "ttl": "24h0m0s",
+                        "usages": ["signing", "authentication"],
+                        "groups": ["system:bootstrappers:kubeadm:default-node-token"],
+                    }
+                ],
+                "certificateKey": kubernetes.certificate_key,
+                "localAPIEndpoint": local_endpoint,
+                "nodeRegistration": registration,
+            },
+        )
+    join: Document = {
+        "apiVersion": _API_VERSION,
+        "kind": "JoinConfiguration",
+        "discovery": {
+            "bootstrapToken": {
+                "apiServerEndpoint": str(network.endpoint),
+                "token": kubernetes.bootstrap_token,
+                "caCertHashes": [kubernetes.ca_cert_hash],
+            }
+        },
+        "nodeRegistration": registration,
+    }
+    if node.is_control_plane:
+        join["controlPlane"] = {
+            "certificateKey": kubernetes.certificate_key,
+            "localAPIEndpoint": local_endpoint,
+        }
+    return (join,)
+
+
+def cluster_documents(network: Network) -> tuple[Document, ...]:
+    """Return the documents that are about the cluster; kubeadm reads them at init only."""
+    kubernetes = network.kubernetes
+    proxy: Document = {
+        "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+        "kind": "KubeProxyConfiguration",
+        "mode": kubernetes.proxy_mode,
+        "clusterCIDR": str(kubernetes.pod_cidr),
+    }
+    if kubernetes.proxy_mode == "ipvs":
+        proxy["ipvs"] = {"strictARP": True}
+    return (
+        {
+            "apiVersion": _API_VERSION,
+            "kind": "ClusterConfiguration",
+            "clusterName": network.domains.cluster,
+            "kubernetesVersion": kubernetes.version,
+            "controlPlaneEndpoint": str(network.endpoint),
+            "networking": {
+                "serviceSubnet": str(kubernetes.service_cidr),
+                "podSubnet": str(kubernetes.pod_cidr),
+                "dnsDomain": kubernetes.dns_domain,
+            },
+            "apiServer": {"certSANs": list(network.cert_sans)},
+        },
+        {
+            "apiVersion": "kubelet.config.k8s.io/v1beta1",
+            "kind": "KubeletConfiguration",
+            "cgroupDriver": "systemd",
+            "maxPods": kubernetes.maximum_pods,
+        },
+        proxy,
+    )
+
+
+def _node_registration(network: Network, node: Node) -> Document:
+    """Return the node's registration; its address is pinned, since it may have two interfaces."""
+    arguments = [{"name": "node-ip", "value": str(node.address)}]
+    if node.facts.node_labels:
+        labels = ",".join(f"{key}={value}" for key, value in sorted(node.facts.node_labels.items()))
+        arguments.append({"name": "node-labels", "value": labels})
+    registration: Document = {
+        "name": node.name,
+        "criSocket": network.kubernetes.cri_socket,
+        "kubeletExtraArgs": arguments,
+    }
+    if node.facts.node_taints:
+        registration["taints"] = [_taint(text) for text in node.facts.node_taints]
+    return registration
+
+
+def _taint(text: str) -> Document:
+    """Return a taint as kubeadm takes it.
+
+    >>> _taint("nvidia.com/gpu=present:NoSchedule")
+    {'key': 'nvidia.com/gpu', 'value': 'present', 'effect': 'NoSchedule'}
+    """
+    name, effect = text.rsplit(":", 1)
+    key, _, value = name.partition("=")
+    return {"key": key, **({"value": value} if value else {}), "effect": effect}
+
+
+@lru_cache(maxsize=1)
+def _cluster_yaml(network: Network) -> str:
+    return _to_yaml(*cluster_documents(network))
+
+
+def _to_yaml(*documents: Document) -> str:
+    return yaml.dump_all(
+        documents, Dumper=yaml.CSafeDumper, sort_keys=False, default_flow_style=False, width=1000
+    )
+
+
+SERVICE = Kubeadm()
