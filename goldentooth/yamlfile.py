@@ -73,15 +73,23 @@ class Document:
 
 def read_document(path: Path) -> Document:
     """Read ``path``; every mistake is in ``problems``, none is raised."""
-    document = Document(display_path(path))
+    file = display_path(path)
     try:
         content = path.read_bytes()
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        document.problems.append(
-            Problem(f"cannot be read: {reason}", Location(document.file, 1, 1))
-        )
-        return document
+        problem = Problem(f"cannot be read: {reason}", Location(file, 1, 1))
+        return Document(file, problems=[problem])
+    return parse_document(content, file)
+
+
+def parse_document(content: bytes, file: str) -> Document:
+    """Make a document of ``content``, which is what ``file`` holds; as :func:`read_document`.
+
+    >>> parse_document(b"bgp: {hold: 9}", "defaults.yaml").where(("bgp", "hold"))
+    Location(file='defaults.yaml', line=1, column=13)
+    """
+    document = Document(file)
     text = _decode(content, document)
     if text is not None:
         _Reader(document).read(text)
