@@ -69,7 +69,9 @@ class Draft:
 
     def finished(self, service: str, host: str, text: str) -> Artifact:
         """Return the artifact that this draft is with its ``text``."""
-        return Artifact(host, service, self.path, text, self.owner, self.mode, self.scope, self.judge)
+        return Artifact(
+            host, service, self.path, text, self.owner, self.mode, self.scope, self.judge
+        )
 
 
 @dataclass(frozen=True)

@@ -33,9 +33,7 @@ class Frr:
         scope = Scope.HOST if node.is_router else Scope.TWIN
         template = "frr/router.conf.j2" if node.is_router else "frr/speaker.conf.j2"
         context = _router(network) if node.is_router else _speaker(network, node)
-        yield Draft(
-            "/etc/frr/frr.conf", template, context, scope=scope, judge=VTYSH, **_OWNED
-        )
+        yield Draft("/etc/frr/frr.conf", template, context, scope=scope, judge=VTYSH, **_OWNED)
         yield Draft("/etc/frr/daemons", "frr/daemons.j2", scope=scope, **_OWNED)
 
     def activate(self, network: Network, node: Node) -> tuple[str, ...]:  # noqa: ARG002  # the interface

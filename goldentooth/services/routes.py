@@ -60,9 +60,7 @@ class Routes:
                 judge=IFUP,
             )
         if settings := kernel_settings(node):
-            yield Draft(
-                SYSCTL_PATH, "routes/sysctl.conf.j2", {"settings": settings}, scope=scope
-            )
+            yield Draft(SYSCTL_PATH, "routes/sysctl.conf.j2", {"settings": settings}, scope=scope)
 
     def activate(self, network: Network, node: Node) -> tuple[str, ...]:
         """Return the commands that make routes and settings so now, without ifdown.

@@ -1,0 +1,298 @@
+"""A project: the folder with config.yaml, opened for a runbook, a notebook or the command line.
+
+>>> from goldentooth import open_project            # doctest: +SKIP
+>>> project = open_project()                        # doctest: +SKIP
+>>> project.render()                                # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from threading import Event, current_thread, main_thread
+from typing import TYPE_CHECKING, Any
+
+from nornir.core import Nornir
+from nornir.core.configuration import Config
+from nornir.core.plugins.connections import ConnectionPluginRegister
+from nornir.core.plugins.inventory import InventoryPluginRegister
+from nornir.core.plugins.runners import RunnersPluginRegister
+from nornir.core.state import GlobalState
+from nornir.plugins.runners import SerialRunner, ThreadedRunner
+
+from goldentooth.artifact import diff_texts
+from goldentooth.build import BuildFolder, Staging
+from goldentooth.errors import GoldentoothError, UsageError
+from goldentooth.inventory import FactsInventory, GoldentoothInventory
+from goldentooth.model import Network
+from goldentooth.report.render import HostRender, RenderReport
+from goldentooth.services import Service, all_services
+from goldentooth.validation import did_you_mean
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from nornir.core.processor import Processor
+
+    from goldentooth.rules import Finding
+
+CONFIG = "config.yaml"
+
+
+def open_project(config: str | Path | None = None) -> Project:
+    """Open the project of ``config``, or of the nearest config.yaml from here upwards.
+
+    Raises:
+        UsageError: if there is no such file or Nornir cannot use it.
+        FactsError: if the inventory has mistakes.
+    """
+    path = Path(config) if config else _nearest_config()
+    if not path.is_file():
+        raise UsageError(f"{path} is not there: name a project's {CONFIG} with --config")
+    return Project(path.absolute())
+
+
+class Project:
+    """A network's folder, opened: its facts, its Nornir, and what can be done with them."""
+
+    def __init__(self, config_file: Path) -> None:
+        self.folder = config_file.parent
+        self.config = _read_config(config_file)
+        self.nornir = Nornir(
+            inventory=self._load_inventory(),
+            runner=_runner(self.config),
+            config=self.config,
+            data=GlobalState(),
+        )
+
+    def __repr__(self) -> str:
+        return f"Project({str(self.folder)!r}: {len(self.network.nodes)} hosts)"
+
+    @property
+    def network(self) -> Network:
+        """The typed network that the inventory describes."""
+        inventory = self.nornir.inventory
+        assert isinstance(inventory, FactsInventory)  # noqa: S101  # by construction
+        return inventory.network
+
+    @cached_property
+    def templates(self) -> Environment:
+        """The one template environment of all hosts: undefined names are errors."""
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+        return Environment(
+            loader=FileSystemLoader(self._path("templates", "templates")),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
+            auto_reload=False,
+            autoescape=False,  # noqa: S701  # configuration files, not HTML
+        )
+
+    @property
+    def build(self) -> BuildFolder:
+        """The folder that render writes."""
+        return BuildFolder(self._path("build", "build"))
+
+    def select(self, hosts: Sequence[str] = (), groups: Sequence[str] = ()) -> Nornir:
+        """Return a Nornir of the hosts that are named or in one of the groups; all by default.
+
+        Raises:
+            UsageError: if a name is not known, or no host is left.
+        """
+        known = self.network
+        for name in hosts:
+            if name not in known.nodes:
+                raise UsageError(f"host {name!r} is not known: {did_you_mean(name, known.nodes)}")
+        for name in groups:
+            if name not in known.groups:
+                raise UsageError(f"group {name!r} is not known: {did_you_mean(name, known.groups)}")
+        if not hosts and not groups:
+            return self.nornir
+        chosen = {*hosts, *(node.name for group in groups for node in known.in_role(group))}
+        if not chosen:
+            raise UsageError(f"no host is selected: nobody is in {', '.join(groups)}")
+        return self.nornir.filter(filter_func=lambda host: host.name in chosen)
+
+    def services(self, names: Sequence[str] = ()) -> tuple[Service, ...]:
+        """Return the services of these names, or all.
+
+        Raises:
+            UsageError: if a name is not known.
+        """
+        known = {service.name: service for service in all_services()}
+        for name in names:
+            if name not in known:
+                raise UsageError(f"service {name!r} is not known: {did_you_mean(name, known)}")
+        return tuple(service for name, service in known.items() if not names or name in names)
+
+    def lint(self) -> tuple[Finding, ...]:
+        """Return what the rules find in the facts."""
+        from goldentooth.rules import check_network
+
+        return check_network(self.network)
+
+    def render(
+        self,
+        *,
+        hosts: Sequence[str] = (),
+        groups: Sequence[str] = (),
+        services: Sequence[str] = (),
+        check: bool = False,
+        validate: bool = False,
+        workers: int | None = None,
+        build: str | Path | None = None,
+        processors: Iterable[Processor] = (),
+    ) -> RenderReport:
+        """Make every artifact of the selected hosts and services, in parallel.
+
+        The build folder is swapped in whole, and only if no host failed. With ``check``
+        nothing is written; with ``validate`` the native judges rule on every file.
+
+        Raises:
+            UsageError: if the selection is empty or names what is not there.
+            OutputError: if the build folder cannot be written; it is then as it was.
+        """
+        from tasks.render import RenderJob, render_host  # tasks are built on the library
+
+        chosen_services = self.services(services)
+        nornir = self.select(hosts, groups).with_processors(list(processors))
+        if workers:
+            nornir = nornir.with_runner(ThreadedRunner(workers))
+        folder = BuildFolder(Path(build).absolute()) if build else self.build
+        earlier = folder.entries()
+        with folder.staging() as staging, _stop_on_interrupt() as stop:
+            job = RenderJob(self.network, chosen_services, self.templates, staging, validate, stop)
+            outcome = nornir.run(render_host, name="render", job=job, raise_on_error=False)
+            nornir.data.reset_failed_hosts()
+            rendered = tuple(_host_render(name, outcome[name]) for name in nornir.inventory.hosts)
+            chosen = set(nornir.inventory.hosts)
+            names = {service.name for service in chosen_services}
+            made = {a.location: a.entry() for host in rendered for a in host.artifacts}
+            replaced = {
+                location
+                for location, entry in earlier.items()
+                if (entry["host"] in chosen or entry["host"] not in self.network.nodes)
+                and (entry["service"] in names or not services)
+            }
+            removed = sorted(replaced - made.keys())
+            report = RenderReport(
+                rendered,
+                {name: diff_texts(folder.read(name), None, name) for name in removed},
+                str(build or folder.path.relative_to(self.folder)),
+                check,
+            )
+            if not check and not report.has_failed:
+                kept = {name: earlier[name] for name in earlier.keys() - replaced}
+                for location in kept:
+                    staging.keep(location)
+                staging.swap_in({**kept, **made})
+        return report
+
+    def _path(self, setting: str, default: str) -> Path:
+        return self.folder / str(self.config.user_defined.get(setting, default))
+
+    def _load_inventory(self) -> FactsInventory:
+        name = self.config.inventory.plugin
+        plugin: Any = GoldentoothInventory
+        if name != "GoldentoothInventory":
+            InventoryPluginRegister.auto_register()
+            plugin = InventoryPluginRegister.get_plugin(name)
+        options = {
+            key: str(self.folder / Path(value).expanduser()) if key.endswith("_file") else value
+            for key, value in self.config.inventory.options.items()
+        }
+        inventory = plugin(**options).load()
+        if not isinstance(inventory, FactsInventory):
+            raise UsageError(f"inventory plugin {name} does not give a network's facts")
+        return inventory
+
+
+def _nearest_config() -> Path:
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / CONFIG).is_file():
+            return folder / CONFIG
+    raise UsageError(f"no {CONFIG} here or above {here}: name one with --config")
+
+
+def _host_render(name: str, results: Any) -> HostRender:
+    render = results[0].result
+    if isinstance(render, HostRender):
+        return render
+    return HostRender(name, failure=f"unexpected {results[0].exception!r}; --debug shows where")
+
+
+@contextmanager
+def _stop_on_interrupt() -> Iterator[Event]:
+    """Give an event that Ctrl-C sets, so that hosts which have not begun are left out."""
+    stop = Event()
+    if current_thread() is not main_thread():
+        yield stop
+        return
+
+    def interrupt(number: int, frame: object) -> None:
+        stop.set()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _read_config(path: Path) -> Config:
+    try:
+        config = Config.from_file(str(path))
+        config.logging.configure()
+    except GoldentoothError:
+        raise
+    except Exception as error:  # ruamel and Nornir raise whatever they come upon
+        summary = " ".join(str(error).split()) or type(error).__name__
+        raise UsageError(f"{path.name} is not a Nornir configuration: {summary}") from error
+    if not config.logging.enabled:
+        # Nornir logs a failed task with its traceback; without a handler Python prints it
+        logging.getLogger("nornir").addHandler(logging.NullHandler())
+        logging.getLogger("nornir").propagate = False
+    if not isinstance(ConnectionPluginRegister.available, _PluginsOnDemand):
+        ConnectionPluginRegister.available = _PluginsOnDemand(ConnectionPluginRegister.available)
+    return config
+
+
+def _runner(config: Config) -> Any:
+    built_in: dict[str, Callable[..., Any]] = {"threaded": ThreadedRunner, "serial": SerialRunner}
+    name = config.runner.plugin
+    if name not in built_in:
+        RunnersPluginRegister.auto_register()
+    plugin = built_in.get(name) or RunnersPluginRegister.get_plugin(name)
+    try:
+        return plugin(**config.runner.options)
+    except TypeError as error:
+        raise UsageError(f"config.yaml: runner {name}: {error}") from error
+
+
+class _PluginsOnDemand(dict[str, Any]):
+    """Connection plugins by name, each imported when it is asked for.
+
+    Nornir's auto_register imports all of them, NAPALM and Netmiko too: most of a second.
+    """
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or self._load(name)
+
+    def __getitem__(self, name: str) -> Any:
+        if name in self:
+            return super().__getitem__(name)
+        raise KeyError(name)
+
+    def _load(self, name: object) -> bool:
+        for found in metadata.entry_points(group="nornir.plugins.connections", name=name):
+            super().__setitem__(str(name), found.load())
+            return True
+        return False

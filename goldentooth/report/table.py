@@ -1,0 +1,33 @@
+"""Plain columns, with colour where a person looks at a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+_CODES = {"red": "31", "green": "32", "yellow": "33", "blue": "34", "bold": "1", "dim": "2"}
+
+
+def format_table(
+    header: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[int] = ()
+) -> str:
+    """Return aligned columns under ``header``; the columns in ``right`` end flush.
+
+    >>> print(format_table(["host", "bytes"], [["fenn", 1204]], right=[1]))
+    host  bytes
+    fenn   1204
+    """
+    texts = [[str(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(len(cell) for cell in column) for column in zip(*texts, strict=True)]
+    lines = (
+        "  ".join(
+            cell.rjust(width) if index in right else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in texts
+    )
+    return "\n".join(lines)
+
+
+def paint(text: str, colour: str, *, on: bool = True) -> str:
+    """Return ``text`` in an ANSI colour, or as it is if colour is not ``on``."""
+    return f"\x1b[{_CODES[colour]}m{text}\x1b[0m" if on else text

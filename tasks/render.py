@@ -1,0 +1,118 @@
+"""Render the artifacts of one host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from threading import Event
+
+from jinja2 import Environment, TemplateError
+from nornir.core.exceptions import NornirSubTaskError
+from nornir.core.task import Result, Task
+from nornir_jinja2.plugins.tasks import template_file
+
+from goldentooth.artifact import Artifact, Draft, diff_texts
+from goldentooth.build import Staging
+from goldentooth.errors import RenderError
+from goldentooth.model import Network, Node
+from goldentooth.report.render import HostRender
+from goldentooth.services import Service
+
+
+@dataclass(frozen=True)
+class RenderJob:
+    """What is the same for all hosts of one run."""
+
+    network: Network
+    services: tuple[tuple[Service, frozenset[str]], ...]
+    """Every service with the names of the hosts that it is on."""
+    templates: Environment
+    staging: Staging
+    validate: bool
+    stop: Event
+    """Set when the run is over early: hosts that have not begun are left out."""
+
+
+def render_host(task: Task, job: RenderJob) -> Result:
+    """Render, stage, compare and (if asked) judge everything intended for ``task.host``.
+
+    Returns:
+        A result whose ``result`` is a :class:`~goldentooth.report.render.HostRender`;
+        ``failed`` if anything could not be made or was rejected by its judge.
+    """
+    node = job.network.nodes[task.host.name]
+    if job.stop.is_set():
+        return _result(task, HostRender(node.name, failure="interrupted"))
+    try:
+        artifacts = tuple(_artifacts(task, job, node))
+    except RenderError as error:
+        return _result(task, HostRender(node.name, failure=str(error)))
+    except OSError as error:
+        failure = f"{error.filename or 'artifact'} cannot be written: {error.strerror}"
+        return _result(task, HostRender(node.name, failure=failure))
+    return _result(task, _render_of(job, node, artifacts))
+
+
+def _artifacts(task: Task, job: RenderJob, node: Node) -> list[Artifact]:
+    artifacts = []
+    for service, hosts in job.services:
+        if node.name not in hosts:
+            continue
+        for draft in service.drafts(job.network, node):
+            text = draft.text if draft.text is not None else _fill(task, job, draft)
+            artifact = draft.finished(service.name, node.name, text)
+            job.staging.write(artifact)
+            artifacts.append(artifact)
+    return artifacts
+
+
+def _fill(task: Task, job: RenderJob, draft: Draft) -> str:
+    try:
+        filled = task.run(
+            template_file, template=draft.template, jinja_env=job.templates, **draft.context
+        )
+    except NornirSubTaskError as error:
+        cause = error.result[0].exception
+        raise RenderError(_template_failure(draft, cause)) from cause
+    text: str = filled[0].result
+    return text
+
+
+def _template_failure(draft: Draft, cause: BaseException | None) -> str:
+    """Say which template, which line, and what is wrong there."""
+    line = getattr(cause, "lineno", None)
+    name = getattr(cause, "name", None) or draft.template
+    trace = cause.__traceback__ if cause else None
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename.endswith(".j2"):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    what = cause.message if isinstance(cause, TemplateError) and cause.message else cause
+    return f"templates/{name}:{line or 1}: {what} (for {draft.path})"
+
+
+def _render_of(job: RenderJob, node: Node, artifacts: tuple[Artifact, ...]) -> HostRender:
+    from goldentooth.judging import judge_file  # a process module that only --validate needs
+
+    earlier = {
+        artifact.location: job.staging.build.read(artifact.location) for artifact in artifacts
+    }
+    changed = [a for a in artifacts if earlier[a.location] != a.text]
+    verdicts = ()
+    if job.validate:
+        verdicts = tuple(
+            judge_file(a.judge, job.staging.path / a.location, a.location)
+            for a in artifacts
+            if a.judge and not job.stop.is_set()
+        )
+    return HostRender(
+        node.name,
+        artifacts=artifacts,
+        diffs={a.location: diff_texts(earlier[a.location], a.text, a.location) for a in changed},
+        verdicts=verdicts,
+    )
+
+
+def _result(task: Task, render: HostRender) -> Result:
+    return Result(
+        host=task.host, result=render, changed=bool(render.diffs), failed=render.has_failed
+    )
