@@ -43,10 +43,7 @@ class BuildFolder:
         """
         manifest = self.path / MANIFEST
         try:
-            content = json.loads(manifest.read_bytes())
-            if content["format"] != MANIFEST_FORMAT:
-                raise ValueError(content["format"])
-            return {entry["location"]: entry for entry in content["artifacts"]}
+            return _entries_of(manifest.read_bytes())
         except FileNotFoundError:
             if self.path.is_dir() and any(self.path.iterdir()):
                 raise OutputError(
@@ -113,7 +110,7 @@ class Staging:
         except FileNotFoundError:
             path.parent.mkdir(parents=True, exist_ok=True)
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-        with open(handle, "wb") as file:
+        with os.fdopen(handle, "wb") as file:
             file.write(content)
         return path
 
@@ -133,6 +130,13 @@ class Staging:
             self.build.path.rename(aside)
             self.path.rename(self.build.path)
             shutil.rmtree(aside, ignore_errors=True)
+
+
+def _entries_of(content: bytes) -> Entries:
+    manifest = json.loads(content)
+    if manifest["format"] != MANIFEST_FORMAT:
+        raise ValueError(manifest["format"])
+    return {entry["location"]: entry for entry in manifest["artifacts"]}
 
 
 def _lock(handle: int, path: Path) -> None:

@@ -26,7 +26,7 @@ from nornir.core.state import GlobalState
 from nornir.plugins.runners import SerialRunner, ThreadedRunner
 
 from goldentooth.artifact import diff_texts
-from goldentooth.build import BuildFolder, Staging
+from goldentooth.build import BuildFolder
 from goldentooth.errors import GoldentoothError, UsageError
 from goldentooth.inventory import FactsInventory, GoldentoothInventory
 from goldentooth.model import Network
@@ -167,7 +167,11 @@ class Project:
         folder = BuildFolder(Path(build).absolute()) if build else self.build
         earlier = folder.entries()
         with folder.staging() as staging, _stop_on_interrupt() as stop:
-            job = RenderJob(self.network, chosen_services, self.templates, staging, validate, stop)
+            placed = tuple(
+                (service, frozenset(node.name for node in service.hosts(self.network)))
+                for service in chosen_services
+            )
+            job = RenderJob(self.network, placed, self.templates, staging, validate, stop)
             outcome = nornir.run(render_host, name="render", job=job, raise_on_error=False)
             nornir.data.reset_failed_hosts()
             rendered = tuple(_host_render(name, outcome[name]) for name in nornir.inventory.hosts)
@@ -236,7 +240,7 @@ def _stop_on_interrupt() -> Iterator[Event]:
         yield stop
         return
 
-    def interrupt(number: int, frame: object) -> None:
+    def interrupt(*_signal: object) -> None:
         stop.set()
         raise KeyboardInterrupt
 
@@ -284,15 +288,15 @@ class _PluginsOnDemand(dict[str, Any]):
     """
 
     def __contains__(self, name: object) -> bool:
-        return super().__contains__(name) or self._load(name)
+        return super().__contains__(name) or self._load(str(name))
 
     def __getitem__(self, name: str) -> Any:
         if name in self:
             return super().__getitem__(name)
         raise KeyError(name)
 
-    def _load(self, name: object) -> bool:
+    def _load(self, name: str) -> bool:
         for found in metadata.entry_points(group="nornir.plugins.connections", name=name):
-            super().__setitem__(str(name), found.load())
+            super().__setitem__(name, found.load())
             return True
         return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from threading import Event
+from typing import TYPE_CHECKING
 
 from jinja2 import Environment, TemplateError
 from nornir.core.exceptions import NornirSubTaskError
@@ -16,6 +17,9 @@ from goldentooth.errors import RenderError
 from goldentooth.model import Network, Node
 from goldentooth.report.render import HostRender
 from goldentooth.services import Service
+
+if TYPE_CHECKING:
+    from goldentooth.judging import Verdict
 
 
 @dataclass(frozen=True)
@@ -91,14 +95,14 @@ def _template_failure(draft: Draft, cause: BaseException | None) -> str:
 
 
 def _render_of(job: RenderJob, node: Node, artifacts: tuple[Artifact, ...]) -> HostRender:
-    from goldentooth.judging import judge_file  # a process module that only --validate needs
-
     earlier = {
         artifact.location: job.staging.build.read(artifact.location) for artifact in artifacts
     }
     changed = [a for a in artifacts if earlier[a.location] != a.text]
-    verdicts = ()
+    verdicts: tuple[Verdict, ...] = ()
     if job.validate:
+        from goldentooth.judging import judge_file  # subprocess is needed only here
+
         verdicts = tuple(
             judge_file(a.judge, job.staging.path / a.location, a.location)
             for a in artifacts

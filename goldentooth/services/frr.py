@@ -15,7 +15,8 @@ from goldentooth.model import Network, Node
 VTYSH = Judge("vtysh", ("vtysh", "-C", "-f", "{file}"), package="frr")
 """FRR's own syntax check; exit status 2 on an unknown command."""
 
-_OWNED = {"owner": "frr:frr", "mode": 0o640}
+_OWNER = "frr:frr"
+_MODE = 0o640
 
 
 class Frr:
@@ -33,8 +34,16 @@ class Frr:
         scope = Scope.HOST if node.is_router else Scope.TWIN
         template = "frr/router.conf.j2" if node.is_router else "frr/speaker.conf.j2"
         context = _router(network) if node.is_router else _speaker(network, node)
-        yield Draft("/etc/frr/frr.conf", template, context, scope=scope, judge=VTYSH, **_OWNED)
-        yield Draft("/etc/frr/daemons", "frr/daemons.j2", scope=scope, **_OWNED)
+        yield Draft(
+            "/etc/frr/frr.conf",
+            template,
+            context,
+            owner=_OWNER,
+            mode=_MODE,
+            scope=scope,
+            judge=VTYSH,
+        )
+        yield Draft("/etc/frr/daemons", "frr/daemons.j2", owner=_OWNER, mode=_MODE, scope=scope)
 
     def activate(self, network: Network, node: Node) -> tuple[str, ...]:  # noqa: ARG002  # the interface
         """Return frr-reload: sessions whose lines do not change stay Established."""
