@@ -50,10 +50,24 @@ def open_project(config: str | Path | None = None) -> Project:
         UsageError: if there is no such file or Nornir cannot use it.
         FactsError: if the inventory has mistakes.
     """
-    path = Path(config) if config else _nearest_config()
-    if not path.is_file():
-        raise UsageError(f"{path} is not there: name a project's {CONFIG} with --config")
-    return Project(path.absolute())
+    return Project(find_config(config))
+
+
+def find_config(config: str | Path | None = None) -> Path:
+    """Return the absolute path of ``config``, or of the nearest config.yaml from here upwards.
+
+    Raises:
+        UsageError: if there is none.
+    """
+    if config:
+        if not Path(config).is_file():
+            raise UsageError(f"{config} is not a file: name a project's {CONFIG} with --config")
+        return Path(config).absolute()
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / CONFIG).is_file():
+            return folder / CONFIG
+    raise UsageError(f"no {CONFIG} here or above {here}: name one with --config")
 
 
 class Project:
@@ -215,14 +229,6 @@ class Project:
         if not isinstance(inventory, FactsInventory):
             raise UsageError(f"inventory plugin {name} does not give a network's facts")
         return inventory
-
-
-def _nearest_config() -> Path:
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        if (folder / CONFIG).is_file():
-            return folder / CONFIG
-    raise UsageError(f"no {CONFIG} here or above {here}: name one with --config")
 
 
 def _host_render(name: str, results: Any) -> HostRender:

@@ -1,0 +1,123 @@
+"""The command line: finds the verb, runs its runbook, turns errors into messages.
+
+Exit status, as diff(1): 0 nothing to report, 1 findings or differences, 2 it could not be
+done; 130 after Ctrl-C. Data goes to stdout, everything else to stderr.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Protocol
+
+PROGRAM = "goldentooth-net"
+
+VERBS = {
+    "lint": "check the facts against the rules",
+    "render": "make every host's configuration, in build/",
+    "show": "the network as the facts have it",
+    "schema": "write the JSON Schema of the inventory, for editors",
+}
+"""Every verb with one line about it; the runbook is the module of that name."""
+
+CANNOT = 2
+INTERRUPTED = 130
+
+
+class Runbook(Protocol):
+    """What a module of this package gives the command line."""
+
+    def parser(self) -> ArgumentParser:
+        """Return the verb's argument parser."""
+
+    def run(self, arguments: Namespace) -> int:
+        """Do it and return the exit status."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit status. Never shows a traceback but to --debug."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    try:
+        status = _run(arguments)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CANNOT
+    except SystemExit as end:  # argparse has said what it has to say
+        return end.code if isinstance(end.code, int) else CANNOT
+    except Exception as error:
+        if debug:
+            raise
+        _say(_message(error))
+        return CANNOT
+    return status
+
+
+def _run(arguments: list[str]) -> int:
+    if not arguments or arguments[0] not in VERBS:
+        return _answer_without_verb(arguments)
+    runbook: Runbook = import_module(f"runbooks.{arguments[0]}")
+    return runbook.run(runbook.parser().parse_args(arguments[1:]))
+
+
+def _answer_without_verb(arguments: list[str]) -> int:
+    parser = _top_parser()
+    if arguments and not arguments[0].startswith("-"):
+        from difflib import get_close_matches
+
+        near = get_close_matches(arguments[0], VERBS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"verbs: {', '.join(VERBS)}"
+        parser.error(f"no verb {arguments[0]!r}: {hint}")
+    given = parser.parse_args(arguments)
+    if given.version:
+        from importlib.metadata import version
+
+        print(PROGRAM, version("goldentooth-network"))
+        return 0
+    parser.print_help(sys.stderr)
+    return CANNOT
+
+
+def _top_parser() -> ArgumentParser:
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {verb:<{width}}  {about}" for verb, about in VERBS.items())
+    parser = ArgumentParser(
+        PROGRAM,
+        usage=f"{PROGRAM} VERB [options]",
+        description="A cluster's network as facts: linted, rendered, proven, deployed, watched.",
+        epilog=f"verbs:\n{verbs}\n\n{PROGRAM} VERB --help tells more, with examples.\n"
+        "exit status: 0 nothing to report, 1 findings or differences, 2 it could not be done",
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="store_true", help="print the version")
+    return parser
+
+
+def _message(error: Exception) -> str:
+    from goldentooth.errors import GoldentoothError
+
+    if isinstance(error, GoldentoothError):
+        return str(error)
+    if isinstance(error, ModuleNotFoundError):
+        return (
+            f"{PROGRAM}: {error.name} is not installed for {sys.executable}:"
+            " run `make setup`, then use .venv/bin/goldentooth-net or .venv/bin/python"
+        )
+    if isinstance(error, OSError) and error.strerror:
+        place = f"{error.filename}: " if error.filename else "output: "
+        return f"{PROGRAM}: {place}{error.strerror.lower()}"
+    return (
+        f"{PROGRAM}: a mistake in this program: {type(error).__name__}: {error}\n"
+        "    please report it with what --debug prints"
+    )
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)

@@ -1,0 +1,96 @@
+"""The options that verbs share, and where output goes."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from runbooks.cli import PROGRAM
+
+
+def make_parser(verb: str, description: str, examples: Sequence[tuple[str, str]]) -> ArgumentParser:
+    """Return a verb's parser with the options that all have; ``examples`` are (command, why)."""
+    width = max(len(command) for command, _ in examples)
+    shown = "\n".join(f"  {PROGRAM} {command:<{width}}  # {why}" for command, why in examples)
+    parser = ArgumentParser(
+        f"{PROGRAM} {verb}",
+        description=description,
+        epilog=f"examples:\n{shown}",
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--config", metavar="FILE", help="the project's config.yaml (default: nearest, upwards)"
+    )
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    return parser
+
+
+def add_selectors(parser: ArgumentParser) -> None:
+    """Add --host, --group, --service and --workers."""
+    chosen = parser.add_argument_group("selection (all by default; may be repeated)")
+    for option, about in (
+        ("host", "only this host"),
+        ("group", "only the hosts in this group"),
+        ("service", "only this service"),
+    ):
+        chosen.add_argument(
+            f"--{option}",
+            dest=f"{option}s",
+            metavar=option.upper(),
+            action="append",
+            default=[],
+            help=about,
+        )
+    chosen.add_argument(
+        "--workers", metavar="N", type=_positive, help="hosts at the same time (see config.yaml)"
+    )
+
+
+def add_output(parser: ArgumentParser, formats: Sequence[str] = ("table", "json")) -> None:
+    """Add --format, of which the first is the default, and --output."""
+    parser.add_argument(
+        "--format", choices=formats, default=formats[0], help=f"default: {formats[0]}"
+    )
+    parser.add_argument("--output", metavar="FILE", help="write there instead of stdout")
+
+
+def write_output(arguments: Namespace, text: str) -> None:
+    """Write a verb's result to --output, whole or not at all, or to stdout."""
+    text = text if text.endswith("\n") or not text else f"{text}\n"
+    if not arguments.output:
+        sys.stdout.write(text)
+        return
+    target = Path(arguments.output)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(name).chmod(0o644)
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def to_json(value: Any) -> str:
+    """Return ``value`` as JSON for machines and for eyes."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def has_colour(arguments: Namespace) -> bool:
+    """Tell whether output goes to a terminal that takes colour (no-color.org)."""
+    to_terminal = not arguments.output and sys.stdout.isatty()
+    return to_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) <= 1000:
+        raise ArgumentTypeError(f"{text!r} is not a number from 1 to 1000")
+    return int(text)
