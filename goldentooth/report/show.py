@@ -27,9 +27,9 @@ def show_hosts(network: Network) -> View:
             {
                 "host": node.name,
                 "address": str(node.address),
-                "roles": list(node.roles),
                 "hardware": node.facts.hardware,
                 "architecture": node.facts.architecture,
+                "roles": list(node.roles),
             }
             for node in network.nodes.values()
         ]

@@ -1,0 +1,57 @@
+# `make` lists what can be done. Every target does all its own set-up.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+NET := $(BIN)/goldentooth-net
+
+.DEFAULT_GOAL := help
+
+.PHONY: help setup render lint test check golden schema lock bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(VENV)/.installed: requirements.txt pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/bin/python:
+	@scripts/make-venv "$(PYTHON)" "$(VENV)"
+
+setup: $(VENV)/.installed ## the virtual environment, with locked dependencies
+
+render: $(VENV)/.installed ## every host's configuration, in build/, judged where judges are installed
+	$(NET) render --validate
+
+lint: $(VENV)/.installed ## what is weak in the facts (findings are not a failure of make)
+	@$(NET) lint || [ $$? -eq 1 ]
+
+test: $(VENV)/.installed-dev ## all tests, with the real daemons' checkers
+	scripts/install-debian-packages test
+	$(BIN)/pytest
+
+check: $(VENV)/.installed-dev ## formatting, ruff and mypy --strict
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+golden: $(VENV)/.installed-dev ## write the golden files anew (then review the diff)
+	$(BIN)/pytest tests/golden --regenerate
+
+schema: $(VENV)/.installed ## the inventory's JSON Schema, for editors
+	$(NET) schema
+
+lock: $(VENV)/.installed-dev ## resolve the dependencies anew, with hashes
+	scripts/lock-requirements $(BIN)
+
+bench: $(VENV)/.installed-dev ## side-by-side benchmarks
+	$(BIN)/python bench/render.py
+
+clean: ## remove everything that was made
+	rm -rf $(VENV) build .build.lock .pytest_cache .mypy_cache .ruff_cache .hypothesis
