@@ -7,7 +7,7 @@ defaults and connection options mean exactly what they mean in Nornir's SimpleIn
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,8 @@ from goldentooth.facts import (
     NodeFacts,
 )
 from goldentooth.model import Network, Node, Sources, build_network
-from goldentooth.validation import convert_document, did_you_mean
-from goldentooth.values import parse_custom
+from goldentooth.validation import convert_document, did_you_mean, shown
+from goldentooth.values import RoleName, parse_custom
 from goldentooth.yamlfile import Document, display_path, read_document
 
 
@@ -106,14 +106,13 @@ def read_network(sources: Sources, discovered: Document | None = None) -> Networ
         for document in (sources.hosts, sources.groups, sources.defaults, discovered)
         for problem in document.problems
     ]
-    readable = not (sources.hosts.problems or sources.groups.problems)
-    if readable:
+    if sources.hosts.is_complete and sources.groups.is_complete:
         problems += _reference_problems(sources)
     if problems or hosts is None or groups is None or defaults is None or seen is None:
         raise FactsError(problems)
     if not hosts:
         raise FactsError([Problem("holds no hosts", sources.hosts.where(()), "name them here")])
-    lineage = {name: _lineage(name, groups) for name in groups}
+    lineage = {name: tuple(_ancestors(name, sources.groups.value)) for name in groups}
     nodes = _nodes(hosts, groups, defaults, lineage, sources)
     found = {name: entry.interface for name, entry in seen.items() if entry.interface}
     return build_network(_with_discovered(nodes, found), defaults, lineage, sources)
@@ -167,53 +166,66 @@ def _connection_options(entry: Mapping[str, Any]) -> dict[str, ConnectionOptions
 
 
 def _read_if_there(path: Path) -> Document:
-    return read_document(path) if path.exists() else Document(display_path(path))
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return Document(display_path(path))
+    except (OSError, ValueError):
+        pass  # there, but out of reach: reading it says why
+    return read_document(path)
 
 
 def _typed(document: Document, kind: Any) -> Any:
-    """Return ``document`` as ``kind``; None if it is already known to be broken."""
-    return None if document.problems else convert_document(document, kind)
+    """Return ``document`` as ``kind``; None if anything is wrong with it."""
+    return convert_document(document, kind) if document.is_complete else None
 
 
 def _reference_problems(sources: Sources) -> Iterable[Problem]:
+    """Yield what is wrong between hosts and groups, in files that may have other problems too."""
     groups = sources.groups.value
     for document in (sources.hosts, sources.groups):
         for name, entry in document.value.items():
-            for index, group in enumerate((entry or {}).get("groups") or ()):
-                if group not in groups:
+            for index, group in enumerate(_parents(entry)):
+                if group not in groups and _is_role_name(group):
                     yield Problem(
-                        f"{name}: group {group!r} is not declared in {sources.groups.file}",
+                        f"{shown(name)}: group {group!r} is not declared in {sources.groups.file}",
                         document.where((name, "groups", index)),
                         did_you_mean(group, groups),
                     )
     for name in groups:
         if name in _ancestors(name, groups):
             yield Problem(
-                f"{name}: is part of itself, through its groups",
+                f"{shown(name)}: is part of itself, through its groups",
                 sources.groups.where((name, "groups")),
                 "remove one of the groups in the circle",
             )
 
 
-def _ancestors(name: str, groups: Mapping[str, Any]) -> set[str]:
-    seen: set[str] = set()
-    waiting = list((groups[name] or {}).get("groups") or ())
-    while waiting:
-        group = waiting.pop()
-        if group not in seen and group in groups:
-            seen.add(group)
-            waiting.extend((groups[group] or {}).get("groups") or ())
-    return seen
+def _parents(entry: Any) -> Sequence[Any]:
+    """Return the groups that a host's or group's entry names, whatever it looks like."""
+    groups = entry.get("groups") if isinstance(entry, dict) else None
+    return groups if isinstance(groups, list) else ()
 
 
-def _lineage(name: str, groups: Mapping[str, GroupEntry | None]) -> tuple[str, ...]:
+def _is_role_name(group: Any) -> bool:
+    """Tell whether ``group`` could be declared; where not, its own type has said so already."""
+    try:
+        msgspec.convert(group, RoleName)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _ancestors(name: str, groups: Mapping[str, Any]) -> dict[str, None]:
     """Return the groups above ``name``, in the order in which Nornir asks them for a value."""
     result: dict[str, None] = {}
-    entry = groups[name]
-    for parent in entry.groups if entry else ():
-        result[parent] = None
-        result.update(dict.fromkeys(_lineage(parent, groups)))
-    return tuple(result)
+    waiting = list(reversed(_parents(groups[name])))
+    while waiting:
+        group = waiting.pop()
+        if isinstance(group, str) and group not in result and group in groups:
+            result[group] = None
+            waiting.extend(reversed(_parents(groups[group])))
+    return result
 
 
 def _nodes(

@@ -20,6 +20,8 @@ from goldentooth.yamlfile import Document, KeyPath
 
 T = TypeVar("T")
 
+_SHOWN_LENGTH = 76
+
 
 def convert_document(document: Document, kind: type[T]) -> T | None:
     """Convert ``document.value`` to ``kind``; where that fails, add to ``document.problems``."""
@@ -27,7 +29,12 @@ def convert_document(document: Document, kind: type[T]) -> T | None:
         return msgspec.convert(document.value, kind, dec_hook=parse_custom)
     except msgspec.ValidationError as error:
         problems = list(_Walk(document).problems(document.value, kind, ()))
-        document.problems.extend(problems or [Problem(str(error), document.where(()))])
+        known = {problem.where for problem in document.problems}
+        document.problems.extend(
+            problem
+            for problem in problems or [Problem(str(error), document.where(()))]
+            if problem.where not in known
+        )
         return None
 
 
@@ -37,9 +44,17 @@ def did_you_mean(word: str, known: typing.Iterable[str]) -> str:
     >>> did_you_mean("interfce", ["interface", "mac"])
     'did you mean interface?'
     """
-    known = sorted(known)
-    near = get_close_matches(str(word), known, n=1)
+    known = sorted(shown(each) for each in known)
+    near = get_close_matches(shown(word), known, n=1)
     return f"did you mean {near[0]}?" if near else f"known here: {', '.join(known) or 'nothing'}"
+
+
+def shown(value: Any) -> str:
+    """Return a name or a value as a message may show it: on one line, printable, not at length."""
+    text = str(value)[: _SHOWN_LENGTH + 1]
+    if not text.isprintable():
+        text = repr(text)[1:-1]
+    return text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}…"
 
 
 class _Walk:
@@ -85,7 +100,7 @@ class _Walk:
                 yield from self.problems(inner, hints[key], (*path, key))
             else:
                 yield Problem(
-                    f"{_subject(path)}unknown key {key!r}",
+                    f"{_subject(path)}unknown key {_quoted(key)}",
                     self.document.where((*path, key), key=True),
                     did_you_mean(key, hints),
                 )
@@ -154,7 +169,7 @@ def _what_is_wrong(value: Any, kind: Any) -> tuple[str, str, bool]:
     worded = next((meta for meta in metas if meta.extra and "says" in meta.extra), None)
     if typing.get_origin(plain) is typing.Literal:
         choices = [str(choice) for choice in typing.get_args(plain)]
-        near = get_close_matches(str(value), choices, n=1)
+        near = get_close_matches(shown(value), choices, n=1)
         right = near[0] if near else f"one of: {', '.join(choices)}"
         return "is not one of the choices", f"write {right}", False
     if worded:
@@ -191,12 +206,12 @@ def _describe(kind: Any) -> str:
 
 def _subject(path: KeyPath) -> str:
     """Return who the value at ``path`` belongs to: ``fenn: `` or ``fenn: bgp: ``."""
-    parts = [str(part) for part in path if part not in ("data", "groups") and part != "?"]
-    return "".join(f"{part}: " for part in parts if not part.isdigit())
+    parts = [part for part in path if isinstance(part, str) and part not in ("data", "groups")]
+    return "".join(f"{shown(part)}: " for part in parts)
 
 
 def _name(path: KeyPath) -> str:
-    return next((str(part) for part in reversed(path) if isinstance(part, str)), "the file")
+    return next((shown(part) for part in reversed(path) if isinstance(part, str)), "the file")
 
 
 def _shown(value: Any) -> str:
@@ -204,5 +219,11 @@ def _shown(value: Any) -> str:
         return "(empty)"
     if isinstance(value, (dict, list)):
         return "(a list)" if isinstance(value, list) else "(a mapping)"
-    text = str(value).lower() if isinstance(value, bool) else repr(value)
-    return text if len(text) <= 80 else f"{text[:76]}…'"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return _quoted(value) if isinstance(value, str) else str(value)
+
+
+def _quoted(text: str) -> str:
+    """Return ``text`` in quotes; its beginning, if it is long."""
+    return repr(text) if len(text) <= _SHOWN_LENGTH else f"{repr(text[:_SHOWN_LENGTH])[:-1]}…'"

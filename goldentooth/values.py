@@ -27,8 +27,7 @@ class AddressRange:
 
     # Not a dataclass: msgspec would take that for a mapping of its fields.
     def __init__(self, first: IPv4Address, last: IPv4Address) -> None:
-        self.first = first
-        self.last = last
+        self._ends = first, last
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, AddressRange) and self._ends == other._ends
@@ -43,8 +42,14 @@ class AddressRange:
         return f"AddressRange({str(self)!r})"
 
     @property
-    def _ends(self) -> tuple[IPv4Address, IPv4Address]:
-        return self.first, self.last
+    def first(self) -> IPv4Address:
+        """The lowest address."""
+        return self._ends[0]
+
+    @property
+    def last(self) -> IPv4Address:
+        """The highest address."""
+        return self._ends[1]
 
     @classmethod
     def parse(cls, text: str) -> AddressRange:
@@ -89,12 +94,14 @@ class AddressRange:
 
         >>> [str(prefix) for prefix in AddressRange.parse("10.4.11.0-10.4.15.254").cover]
         ['10.4.11.0/24', '10.4.12.0/22']
+        >>> AddressRange.parse("10.4.11.1-10.4.11.1").cover
+        (IPv4Network('10.4.11.1/32'),)
         """
         exact = tuple(ipaddress.summarize_address_range(self.first, self.last))
         first = self.first - (int(self.first) & 0xFF == 1)
         last = self.last + (int(self.last) & 0xFF == 254)
         rounded = tuple(ipaddress.summarize_address_range(first, last))
-        return min(rounded, exact, key=len)
+        return min(exact, rounded, key=len)  # of equals the exact one
 
 
 def _text(
@@ -108,7 +115,8 @@ def _text(
     )
 
 
-_LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _NAME_PART = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
 
 HostName = Annotated[
@@ -131,7 +139,8 @@ DomainName = Annotated[
 NameOrAddress = Annotated[
     str,
     _text(
-        rf"{_LABEL}(?:\.{_LABEL})*",
+        # no top-level domain is a number: what ends in one is an address, or meant to be
+        rf"(?:{_LABEL}\.)*(?![0-9]+$){_LABEL}|{_OCTET}(?:\.{_OCTET}){{3}}",
         "is neither a domain name nor an IPv4 address",
         "as in api.goldentooth.net or 10.4.0.10",
     ),
@@ -226,9 +235,11 @@ SocketUrl = Annotated[
 Duration = Annotated[
     str,
     _text(
-        r"[1-9][0-9]{0,8}(?:ms|s|m|h|d)",
+        # HAProxy counts in 31 bits of milliseconds: 24.8 days (configuration manual §2.5)
+        r"[1-9][0-9]{0,8}ms|[1-9][0-9]{0,5}s|[1-9][0-9]{0,3}m"
+        r"|(?:[1-9][0-9]?|[1-4][0-9]{2})h|(?:[1-9]|1[0-9]|2[0-4])d",
         "is not a duration",
-        "a number and a unit (ms, s, m, h, d), as in 10s",
+        "a number and a unit (ms, s, m, h, d), as in 10s, 24d at most",
     ),
 ]
 SECRET_REFERENCE = re.compile(
@@ -239,7 +250,8 @@ SECRET_REFERENCE = re.compile(
 Secret = Annotated[
     str,
     _text(
-        r"[!-~]+",
+        # of literals only those that no grammar reads as more than a word
+        rf"{SECRET_REFERENCE.pattern}|[A-Za-z0-9._:/+=-]+",
         "cannot be a secret",
         "write a reference: ${env:NAME}, ${file:path} or ${vault:path#field}",
         longest=1000,
@@ -294,13 +306,12 @@ def parse_custom(kind: type, value: Any) -> Any:
     Raises:
         WrongKindError: if ``value`` is anything else.
     """
-    says, remedy, _ = _CUSTOM[kind]
-    if isinstance(value, str):
+    says, remedy, schema = _CUSTOM[kind]
+    if isinstance(value, str) and re.fullmatch(schema.get("pattern", ".*"), value):
         try:
             if kind is AddressRange:
                 return AddressRange.parse(value)
-            if kind is IPv4Address or "/" in value:
-                return kind(value)
+            return kind(value)
         except ValueError as error:
             if "host bits" in str(error):
                 says = "has host bits set"

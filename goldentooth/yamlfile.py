@@ -29,22 +29,35 @@ _CONSTANTS: dict[str, bool | None] = {
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
 _NUMBER_STARTS = "+-.0123456789"
-_YAML_1_1_BOOL = {
-    spelling
-    for word in ("y", "n", "yes", "no", "on", "off")
-    for spelling in (word, word.capitalize(), word.upper())
+_YAML_1_1_WORDS = {
+    "=",
+    "<<",
+    *(
+        spelling
+        for word in ("y", "n", "yes", "no", "on", "off")
+        for spelling in (word, word.capitalize(), word.upper())
+    ),
 }
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)\.[0-9]+(?:[eE][-+][0-9]+)?")
-_NUMBER_LIKE = re.compile(
-    r"""[-+]?(?: 0[0-9_]+ | 0[box][0-9a-fA-F_]+ | [0-9][0-9_]*        # 010  0x1F  1_000
-        | [0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?                 # 12:30
-        | (?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9_]+)(?:[eE][-+]?[0-9]+)?    # 1e3  .5  1.
+_NUMBER_LIKE = re.compile(  # linear in the length of the text: no two parts take the same digits
+    r"""[-+]?(?: 0[box][0-9a-fA-F_]+                                                # 0x1F
+        | [0-9_]+(?::[0-5]?[0-9])*(?:\.[0-9_]*)?(?:[eE][-+]?[0-9]+)?   # 010  1_000  12:30  1e3
+        | \.[0-9_]+(?:[eE][-+]?[0-9]+)?                                            # .5
         | \.(?:inf|Inf|INF|nan|NaN|NAN) )
     """,
     re.VERBOSE,
 )
 _TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt ].*)?")
+_NOT_TEXT = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]|"
+    r"(?<!\n)\r(?!\n)|^(?! *#)[^\n\t]*\t",
+    re.MULTILINE,
+)
+"""What readers take for white space, a line's end or nothing, each as it likes; a tab counts
+outside lines of comment."""
+_SECRET_NAME = re.compile("pass|secret|token|key|hash|credential", re.IGNORECASE)
+_SHOWN_LENGTH = 60
 
 
 @dataclass
@@ -52,13 +65,15 @@ class Document:
     """One file as read: ``value`` is the mapping at its top (empty if the file is empty).
 
     ``marks`` gives, per key path, (key line, key column, value line, value column),
-    counted from 1.
+    counted from 1. ``is_complete`` tells whether the file could be read to its end; where it
+    could not, ``value`` is empty and nothing more can be said about it.
     """
 
     file: str
     value: dict[str, Any] = field(default_factory=dict)
     marks: dict[KeyPath, tuple[int, int, int, int]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    is_complete: bool = True
 
     def where(self, path: KeyPath, *, key: bool = False) -> Location:
         """Return the place of the value (or of its key) at ``path``.
@@ -76,10 +91,10 @@ def read_document(path: Path) -> Document:
     file = display_path(path)
     try:
         content = path.read_bytes()
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        problem = Problem(f"cannot be read: {reason}", Location(file, 1, 1))
-        return Document(file, problems=[problem])
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or str(error)
+        problem = Problem(f"cannot be read: {reason.lower()}", Location(file, 1, 1))
+        return Document(file, problems=[problem], is_complete=False)
     return parse_document(content, file)
 
 
@@ -91,7 +106,9 @@ def parse_document(content: bytes, file: str) -> Document:
     """
     document = Document(file)
     text = _decode(content, document)
-    if text is not None:
+    if text is None:
+        document.is_complete = False
+    else:
         _Reader(document).read(text)
     return document
 
@@ -103,22 +120,27 @@ def display_path(path: Path) -> str:
 
 
 def _decode(content: bytes, document: Document) -> str | None:
+    """Return the text of a file, or None and a problem where it is not plain text in UTF-8."""
     content = content.removeprefix(b"\xef\xbb\xbf")
     try:
-        return content.decode("utf-8")
+        text = content.decode("utf-8")
     except UnicodeDecodeError as error:
-        before = content[: error.start]
-        line = before.count(b"\n") + 1
-        column = error.start - (before.rfind(b"\n") + 1) + 1
-        byte = content[error.start]
-        document.problems.append(
-            Problem(
-                f"byte 0x{byte:02x} is not UTF-8",
-                Location(document.file, line, column),
-                "save the file as UTF-8",
-            )
-        )
-        return None
+        before = content[: error.start].decode("utf-8")
+        message = f"byte 0x{content[error.start]:02x} is not UTF-8"
+        remedy = "save the file as UTF-8"
+    else:
+        odd = _NOT_TEXT.search(text)
+        if odd is None:
+            return text
+        before = text[: odd.end() - 1]
+        if odd[0][-1] == "\t":
+            message, remedy = "a tab is not used in facts", "write spaces"
+        else:
+            message = f"character U+{ord(odd[0]):04X} is not used in facts"
+            remedy = "remove it; line ends are LF or CRLF"
+    line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+    document.problems.append(Problem(message, Location(document.file, line, column), remedy))
+    return None
 
 
 class _Reader:
@@ -141,50 +163,39 @@ class _Reader:
                     self._problem(event, "a second YAML document begins", "one file, one document")
                     break
         except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            where = Location(self.document.file, mark.line + 1, mark.column + 1) if mark else None
-            self.document.problems.append(Problem(*_syntax_problem(error, where)))
-        except yaml.reader.ReaderError as error:
-            before = text[: error.position]
-            where = Location(
-                self.document.file,
-                before.count("\n") + 1,
-                error.position - (before.rfind("\n") + 1) + 1,
-            )
-            character = error.character
-            code = character if isinstance(character, int) else ord(character[:1] or "\0")
-            self.document.problems.append(
-                Problem(f"character U+{code:04X} is not allowed in YAML", where, "remove it")
-            )
+            self.document.problems.append(_syntax_problem(error, self.document.file))
+            self.document.is_complete = False
 
     def _read_top(self, event: Any) -> None:
         if type(event) is yaml.MappingStartEvent:
             self.document.marks[()] = (1, 1, 1, 1)
-            self._check_plain_node(event)
+            self._check_plain_node((), event)
             self.document.value = self._mapping(())
         elif (
             type(event) is yaml.ScalarEvent
             and event.implicit[0]
+            and event.anchor is None
             and _CONSTANTS.get(event.value, "") is None
         ):
             return
         else:
             self._problem(event, "the file is not a mapping", "write `key: value` lines")
             self._node((), event)
+            self.document.is_complete = False
 
     def _node(self, path: KeyPath, event: Any) -> Any:
         kind = type(event)
         if kind is yaml.AliasEvent:
             self._problem(
                 event,
-                f"alias *{event.anchor} is not used in facts",
+                f"alias {_shown('*' + event.anchor, path)} is not used in facts",
                 "state a shared fact once, in a group or in the defaults",
             )
             return None
         if event.anchor is not None or event.tag is not None:
-            self._check_plain_node(event)
+            self._check_plain_node(path, event)
         if kind is yaml.ScalarEvent:
-            return self._scalar(event)
+            return self._scalar(path, event)
         if len(path) >= _DEPTH_LIMIT:
             self._problem(event, "nested too deeply", f"at most {_DEPTH_LIMIT} levels")
             self._skip()
@@ -207,14 +218,17 @@ class _Reader:
                 continue
             key = event.value
             if event.anchor is not None or event.tag is not None:
-                self._check_plain_node(event)
-            if event.implicit[0] and not isinstance(self._scalar(event, report=False), str):
-                self._problem(event, f"key {key} is not text to YAML", f'write "{key}" in quotes')
+                self._check_plain_node(path, event)
             if key == "<<":
                 self._problem(
                     event,
                     "merge key << is not used in facts",
                     "state a shared fact once, in a group or in the defaults",
+                )
+            elif event.implicit[0] and (key in _CONSTANTS or _is_ambiguous(key)):
+                shown = _shown(key, path)
+                self._problem(
+                    event, f"key {shown} is not text to YAML", f'write "{shown}" in quotes'
                 )
             here = (*path, key)
             value_event = next(events)
@@ -222,7 +236,9 @@ class _Reader:
             if key in result:
                 first = marks[here][0]
                 self._problem(
-                    event, f"key {key!r} is given twice, first in line {first}", "keep one of them"
+                    event,
+                    f"key {_shown(repr(key), path)} is given twice, first in line {first}",
+                    "keep one of them",
                 )
                 self._node((*path, "?", key), value_event)
                 continue
@@ -241,7 +257,7 @@ class _Reader:
             result.append(self._node(here, event))
         return result
 
-    def _scalar(self, event: Any, *, report: bool = True) -> Any:
+    def _scalar(self, path: KeyPath, event: Any) -> Any:
         text: str = event.value
         if not event.implicit[0]:  # quoted or a block: text, whatever it looks like
             return text
@@ -252,27 +268,29 @@ class _Reader:
                 return int(text)
             if _FLOAT.fullmatch(text):
                 return float(text)
-            ambiguous = bool(_NUMBER_LIKE.fullmatch(text) or _TIMESTAMP.fullmatch(text))
-        else:
-            ambiguous = text in _YAML_1_1_BOOL
-        if report and ambiguous:
+        if _is_ambiguous(text):
+            shown = _shown(text, path)
             self._problem(
                 event,
-                f"{text} is read differently by different YAML readers",
-                f'write "{text}" in quotes if it is text, else the plain value'
+                f"{shown} is read differently by different YAML readers",
+                f'write "{shown}" in quotes if it is text, else the plain value'
                 " (10, 0.5, true, false)",
             )
         return text
 
-    def _check_plain_node(self, event: Any) -> None:
+    def _check_plain_node(self, path: KeyPath, event: Any) -> None:
         if event.anchor is not None:
             self._problem(
                 event,
-                f"anchor &{event.anchor} is not used in facts",
+                f"anchor {_shown('&' + event.anchor, path)} is not used in facts",
                 "state a shared fact once, in a group or in the defaults",
             )
         if event.tag is not None and event.tag != "!":
-            self._problem(event, f"tag {event.tag} is not used in facts", "write the plain value")
+            self._problem(
+                event,
+                f"tag {_shown(event.tag, path)} is not used in facts",
+                "write the plain value",
+            )
 
     def _skip(self) -> None:
         depth = 1
@@ -289,12 +307,25 @@ class _Reader:
         self.document.problems.append(Problem(message, where, remedy))
 
 
-def _syntax_problem(
-    error: yaml.MarkedYAMLError, where: Location | None
-) -> tuple[str, Location | None, str]:
-    problem = error.problem or "not YAML"
-    if "'\\t'" in problem or "\t" in problem:
-        return "a tab is used for indentation", where, "indent with spaces"
+def _is_ambiguous(text: str) -> bool:
+    """Tell whether a plain scalar is no text, or not the same text, to some reader of YAML."""
+    if text[0] in _NUMBER_STARTS:
+        return bool(_NUMBER_LIKE.fullmatch(text) or _TIMESTAMP.fullmatch(text))
+    return text in _YAML_1_1_WORDS
+
+
+def _shown(text: str, path: KeyPath) -> str:
+    """Return ``text`` as a message may show it: not where it could be a secret, never at length."""
+    if any(isinstance(part, str) and _SECRET_NAME.search(part) for part in path):
+        return "(hidden)"
+    return text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}…"
+
+
+def _syntax_problem(error: yaml.MarkedYAMLError, file: str) -> Problem:
+    problem, mark = error.problem or "not YAML", error.problem_mark
+    if error.context_mark and (mark is None or "end of stream" in problem):
+        mark = error.context_mark  # what was begun says more than where the file ends
+    where = Location(file, mark.line + 1, mark.column + 1) if mark else Location(file, 1, 1)
     context = f" ({error.context})" if error.context else ""
     remedy = "is a colon, a quote or the indentation missing or too much?"
-    return f"YAML syntax: {problem}{context}", where, remedy
+    return Problem(f"YAML syntax: {problem}{context}", where, remedy)
