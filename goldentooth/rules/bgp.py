@@ -18,8 +18,8 @@ _RESERVED = {
     23456: "is AS_TRANS, the stand-in for four-byte numbers (RFC 6793)",
     65535: "is the reserved last two-byte number (RFC 7300)",
     4294967295: "is the reserved last four-byte number (RFC 7300)",
-    **dict.fromkeys(range(65552, 131072), "is reserved by IANA"),
 }
+_RESERVED_BY_IANA = range(65552, 131072)
 
 
 @rule(
@@ -85,8 +85,9 @@ def reserved_asn(network: Network) -> Iterator[Violation]:
         RFC 7607; RFC 6793 §9; RFC 7300; IANA, Autonomous System Numbers.
     """
     for fact, asn in _asns(network).items():
-        if asn in _RESERVED:
-            yield Violation(fact, f"AS {asn} {_RESERVED[asn]}", network.where(fact))
+        if asn in _RESERVED or asn in _RESERVED_BY_IANA:
+            reason = _RESERVED.get(asn, "is reserved by IANA")
+            yield Violation(fact, f"AS {asn} {reason}", network.where(fact))
 
 
 @rule(
@@ -118,7 +119,7 @@ def public_asn(network: Network) -> Iterator[Violation]:
     Source:
         RFC 6996 §1 and §5; RFC 4271 §9.1.2 (loop detection).
     """
-    special = (*_DOCUMENTATION, *_PRIVATE)
+    special = (*_DOCUMENTATION, *_PRIVATE, _RESERVED_BY_IANA)
     for fact, asn in _asns(network).items():
         if asn not in _RESERVED and not any(asn in numbers for numbers in special):
             yield Violation(fact, f"AS {asn} is a public number", network.where(fact))

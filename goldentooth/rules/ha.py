@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 
 from goldentooth.model import Network
@@ -75,10 +74,10 @@ def single_control_plane(network: Network) -> Iterator[Violation]:
         cluster's state is gone with it.
 
     Do:
-        Run three.
+        Put two more hosts in the group control_plane.
 
     Source:
-        kubeadm, Creating Highly Available Clusters; etcd, FAQ.
+        kubeadm, Creating Highly Available Clusters; etcd, FAQ, “What is failure tolerance?”.
     """
     if len(network.control_planes) == 1:
         node = network.control_planes[0]
@@ -442,8 +441,8 @@ def even_quorum(network: Network) -> Iterator[Violation]:
         Consul, Consensus Protocol, deployment table; Nomad, Consensus Protocol; Vault,
         Integrated Storage.
     """
-    counts = Counter({role: len(network.in_role(role)) for role in _QUORUMS})
-    for role, count in counts.items():
+    for role in _QUORUMS:
+        count = len(network.in_role(role))
         if count and count % 2 == 0:
             yield Violation(
                 f"groups.{role}",
