@@ -7,7 +7,7 @@ NET := $(BIN)/goldentooth-net
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup render lint test check golden schema lock bench clean
+.PHONY: help setup render lint test check golden schema docs lock bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ golden: $(VENV)/.installed-dev ## write the golden files anew (then review the d
 
 schema: $(VENV)/.installed ## the inventory's JSON Schema, for editors
 	$(NET) schema
+
+docs: $(VENV)/.installed ## the pages that are made from the code
+	$(BIN)/python docs/generate.py
 
 lock: $(VENV)/.installed-dev ## resolve the dependencies anew, with hashes
 	scripts/lock-requirements $(BIN)

@@ -67,3 +67,23 @@ class RenderError(GoldentoothError):
 
 class OutputError(GoldentoothError):
     """Results could not be written; what was there before is unchanged."""
+
+
+class TransportError(GoldentoothError):
+    """A host could not be spoken to; the other hosts are not affected."""
+
+
+class UnreachableError(TransportError):
+    """The host does not answer, or the connection broke."""
+
+
+class HostKeyError(TransportError):
+    """The host shows another key than is known; it is not spoken to."""
+
+
+class AuthenticationError(TransportError):
+    """The host answers, but refuses the user."""
+
+
+class TooSlowError(TransportError):
+    """The host did not finish in the time that it was given."""

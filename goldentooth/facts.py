@@ -114,6 +114,10 @@ class LoadBalancer(Facts, frozen=True, kw_only=True):
     pool: Annotated[
         AddressRange, Meta(description="what MetalLB may give away: first-last or CIDR")
     ]
+    services: Annotated[
+        dict[HostName, IPv4Address],
+        Meta(description="addresses that are given to named services, which live checks look for"),
+    ] = {}
     avoid_buggy_addresses: Annotated[
         bool, Meta(description="leave out addresses that end in .0 or .255 (MetalLB avoidBuggyIPs)")
     ] = False

@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from importlib import metadata
+from operator import attrgetter
 from pathlib import Path
 from threading import Event, current_thread, main_thread
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from nornir.core import Nornir
@@ -27,20 +29,32 @@ from nornir.plugins.runners import SerialRunner, ThreadedRunner
 
 from goldentooth.artifact import diff_texts
 from goldentooth.build import BuildFolder
-from goldentooth.errors import GoldentoothError, UsageError
+from goldentooth.check import Check, CheckResult, unknown_all
+from goldentooth.errors import GoldentoothError, Problem, RenderError, UsageError
 from goldentooth.inventory import FactsInventory, GoldentoothInventory
 from goldentooth.model import Network
 from goldentooth.report.render import HostRender, RenderReport
 from goldentooth.services import Service, all_services
 from goldentooth.validation import did_you_mean
+from goldentooth.values import SECRET_REFERENCE
+from goldentooth.yamlfile import display_path
 
 if TYPE_CHECKING:
     from jinja2 import Environment
     from nornir.core.processor import Processor
 
+    from goldentooth.report.checks import VerifyReport
     from goldentooth.rules import Finding
 
 CONFIG = "config.yaml"
+
+RENDERED_SECRETS = (
+    "bgp.password",
+    "kubernetes.bootstrap_token",
+    "kubernetes.certificate_key",
+    "kubernetes.ca_cert_hash",
+)
+"""The network-wide facts that are secrets; every one of them is in some artifact."""
 
 
 def open_project(config: str | Path | None = None) -> Project:
@@ -74,11 +88,12 @@ class Project:
     """A network's folder, opened: its facts, its Nornir, and what can be done with them."""
 
     def __init__(self, config_file: Path) -> None:
+        self.config_file = config_file
         self.folder = config_file.parent
         self.config = _read_config(config_file)
         self.nornir = Nornir(
             inventory=self._load_inventory(),
-            runner=_runner(self.config),
+            runner=self._runner(),
             config=self.config,
             data=GlobalState(),
         )
@@ -145,11 +160,15 @@ class Project:
                 raise UsageError(f"service {name!r} is not known: {did_you_mean(name, known)}")
         return tuple(service for name, service in known.items() if not names or name in names)
 
-    def lint(self) -> tuple[Finding, ...]:
-        """Return what the rules find in the facts."""
+    def lint(self, *, only: Sequence[str] = ()) -> tuple[Finding, ...]:
+        """Return what the rules find in the facts; ``only`` names rules or topics.
+
+        Raises:
+            UsageError: if a name is not known.
+        """
         from goldentooth.rules import check_network
 
-        return check_network(self.network)
+        return check_network(self.network, only)
 
     def render(
         self,
@@ -170,6 +189,7 @@ class Project:
 
         Raises:
             UsageError: if the selection is empty or names what is not there.
+            RenderError: if a secret is written out in the facts.
             OutputError: if the build folder cannot be written; it is then as it was.
         """
         from tasks.render import RenderJob, render_host  # tasks are built on the library
@@ -178,9 +198,10 @@ class Project:
         nornir = self.select(hosts, groups).with_processors(list(processors))
         if workers:
             nornir = nornir.with_runner(ThreadedRunner(workers))
+        _refuse_literal_secrets(self.network)
         folder = BuildFolder(Path(build).absolute()) if build else self.build
-        earlier = folder.entries()
-        with folder.staging() as staging, _stop_on_interrupt() as stop:
+        place = folder.scratch() if check else folder.staging()
+        with place as staging, _stop_on_interrupt() as stop:
             placed = tuple(
                 (service, frozenset(node.name for node in service.hosts(self.network)))
                 for service in chosen_services
@@ -194,48 +215,167 @@ class Project:
             made = {a.location: a.entry() for host in rendered for a in host.artifacts}
             replaced = {
                 location
-                for location, entry in earlier.items()
+                for location, entry in staging.earlier.items()
                 if (entry["host"] in chosen or entry["host"] not in self.network.nodes)
                 and (entry["service"] in names or not services)
             }
             removed = sorted(replaced - made.keys())
+            if not (made or removed or any(host.failure for host in rendered)):
+                raise UsageError(
+                    f"nothing is selected: {', '.join(sorted(names))} has no artifact on"
+                    f" {', '.join(sorted(chosen))}"
+                )
             report = RenderReport(
                 rendered,
                 {name: diff_texts(folder.read(name), None, name) for name in removed},
-                str(build or folder.path.relative_to(self.folder)),
+                str(folder),
                 check,
             )
             if not check and not report.has_failed:
-                kept = {name: earlier[name] for name in earlier.keys() - replaced}
+                kept = {
+                    location: entry
+                    for location, entry in staging.earlier.items()
+                    if location not in replaced
+                }
                 for location in kept:
                     staging.keep(location)
                 staging.swap_in({**kept, **made})
         return report
+
+    def checks(
+        self,
+        *,
+        hosts: Sequence[str] = (),
+        groups: Sequence[str] = (),
+        services: Sequence[str] = (),
+    ) -> tuple[tuple[str, Check], ...]:
+        """Return the live checks about the selected hosts, each with its service's name.
+
+        Raises:
+            UsageError: if the selection is empty or names what is not there.
+        """
+        chosen = self.select(hosts, groups).inventory.hosts
+        return tuple(
+            (service.name, check)
+            for service in self.services(services)
+            for node in service.hosts(self.network)
+            if node.name in chosen
+            for check in service.checks(self.network, node)
+        )
+
+    def verify(
+        self,
+        *,
+        hosts: Sequence[str] = (),
+        groups: Sequence[str] = (),
+        services: Sequence[str] = (),
+        workers: int | None = None,
+        processors: Iterable[Processor] = (),
+    ) -> VerifyReport:
+        """Read the hosts once, in parallel, and judge the live checks that follow from the facts.
+
+        Raises:
+            UsageError: if the selection is empty or names what is not there.
+        """
+        from goldentooth.report.checks import VerifyReport
+        from tasks.verify import verify_host
+
+        started = monotonic()
+        by_host: dict[str, list[tuple[str, Check]]] = {}
+        for service, check in self.checks(hosts=hosts, groups=groups, services=services):
+            by_host.setdefault(check.host, []).append((service, check))
+        nornir = self.nornir.filter(filter_func=lambda host: host.name in by_host)
+        nornir = nornir.with_processors(list(processors))
+        if workers:
+            nornir = nornir.with_runner(ThreadedRunner(workers))
+        outcome = nornir.run(verify_host, name="verify", checks=by_host, raise_on_error=False)
+        nornir.close_connections(on_failed=True)
+        nornir.data.reset_failed_hosts()
+        results = tuple(
+            result
+            for name, host_results in outcome.items()
+            for result in _check_results(by_host[name], host_results)
+        )
+        return VerifyReport(results, monotonic() - started)
 
     def _path(self, setting: str, default: str) -> Path:
         return self.folder / str(self.config.user_defined.get(setting, default))
 
     def _load_inventory(self) -> FactsInventory:
         name = self.config.inventory.plugin
-        plugin: Any = GoldentoothInventory
-        if name != "GoldentoothInventory":
-            InventoryPluginRegister.auto_register()
-            plugin = InventoryPluginRegister.get_plugin(name)
+        known: dict[str, Callable[..., Any]] = {"GoldentoothInventory": GoldentoothInventory}
         options = {
-            key: str(self.folder / Path(value).expanduser()) if key.endswith("_file") else value
+            key: str(self.folder / Path(value).expanduser())
+            if key.endswith("_file") and isinstance(value, str)
+            else value
             for key, value in self.config.inventory.options.items()
         }
-        inventory = plugin(**options).load()
+        plugin = self._plugin("inventory", name, known, InventoryPluginRegister, options)
+        inventory = plugin.load()
         if not isinstance(inventory, FactsInventory):
-            raise UsageError(f"inventory plugin {name} does not give a network's facts")
+            raise self._mistake(f"inventory plugin {name} does not give a network's facts")
         return inventory
+
+    def _runner(self) -> Any:
+        known: dict[str, Callable[..., Any]] = {"threaded": ThreadedRunner, "serial": SerialRunner}
+        name, options = self.config.runner.plugin, self.config.runner.options
+        workers = options.get("num_workers", 1)
+        if not isinstance(workers, int) or workers < 1:
+            raise self._mistake(f"runner: num_workers {workers!r} is not a number from 1 up")
+        return self._plugin("runner", name, known, RunnersPluginRegister, options)
+
+    def _plugin(
+        self,
+        kind: str,
+        name: str,
+        known: dict[str, Callable[..., Any]],
+        register: Any,
+        options: dict[str, Any],
+    ) -> Any:
+        """Make a plugin; those in ``known`` without a look at what else is installed."""
+        if name not in known:
+            register.auto_register()
+            known = {**known, **register.available}
+            if name not in known:
+                raise self._mistake(
+                    f"{kind} plugin {name!r} is not known: {did_you_mean(name, known)}"
+                )
+        try:
+            return known[name](**options)
+        except TypeError as error:
+            raise self._mistake(f"{kind} {name}: {error}") from error
+
+    def _mistake(self, message: str) -> UsageError:
+        return UsageError(f"{display_path(self.config_file)}: {message}")
 
 
 def _host_render(name: str, results: Any) -> HostRender:
     render = results[0].result
     if isinstance(render, HostRender):
         return render
-    return HostRender(name, failure=f"unexpected {results[0].exception!r}; --debug shows where")
+    failure = f"unexpected {results[0].exception!r}; --debug shows where"
+    return HostRender(name, failure=failure, traceback=render)
+
+
+def _refuse_literal_secrets(network: Network) -> None:
+    """Raise a RenderError that says where secrets are written out, never what they are."""
+    literal = [
+        Problem(
+            f"{fact} is written out: it would be in the build folder for all to read",
+            network.where(fact),
+            "write a reference: ${env:NAME}, ${file:path} or ${vault:path#field}",
+        )
+        for fact in RENDERED_SECRETS
+        if (value := attrgetter(fact)(network)) and not SECRET_REFERENCE.fullmatch(value)
+    ]
+    if literal:
+        raise RenderError("\n".join(map(str, literal)))
+
+
+def _check_results(checks: Sequence[tuple[str, Check]], results: Any) -> tuple[CheckResult, ...]:
+    if results.failed:
+        return unknown_all(checks, f"unexpected {results[0].exception!r}")
+    return tuple(results[0].result)
 
 
 @contextmanager
@@ -265,7 +405,9 @@ def _read_config(path: Path) -> Config:
         raise
     except Exception as error:  # ruamel and Nornir raise whatever they come upon
         summary = " ".join(str(error).split()) or type(error).__name__
-        raise UsageError(f"{path.name} is not a Nornir configuration: {summary}") from error
+        raise UsageError(
+            f"{display_path(path)} is not a Nornir configuration: {summary}"
+        ) from error
     if not config.logging.enabled:
         # Nornir logs a failed task with its traceback; without a handler Python prints it
         logging.getLogger("nornir").addHandler(logging.NullHandler())
@@ -273,18 +415,6 @@ def _read_config(path: Path) -> Config:
     if not isinstance(ConnectionPluginRegister.available, _PluginsOnDemand):
         ConnectionPluginRegister.available = _PluginsOnDemand(ConnectionPluginRegister.available)
     return config
-
-
-def _runner(config: Config) -> Any:
-    built_in: dict[str, Callable[..., Any]] = {"threaded": ThreadedRunner, "serial": SerialRunner}
-    name = config.runner.plugin
-    if name not in built_in:
-        RunnersPluginRegister.auto_register()
-    plugin = built_in.get(name) or RunnersPluginRegister.get_plugin(name)
-    try:
-        return plugin(**config.runner.options)
-    except TypeError as error:
-        raise UsageError(f"config.yaml: runner {name}: {error}") from error
 
 
 class _PluginsOnDemand(dict[str, Any]):

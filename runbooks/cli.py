@@ -11,6 +11,7 @@ import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Protocol
 
 PROGRAM = "goldentooth-net"
@@ -19,6 +20,7 @@ VERBS = {
     "lint": "check the facts against the rules",
     "render": "make every host's configuration, in build/",
     "show": "the network as the facts have it",
+    "verify": "check that the live network is what the facts say",
     "schema": "write the JSON Schema of the inventory, for editors",
 }
 """Every verb with one line about it; the runbook is the module of that name."""
@@ -40,24 +42,37 @@ class Runbook(Protocol):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status. Never shows a traceback but to --debug."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    debug = "--debug" in arguments
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a locale that has no "…"
     try:
         status = _run(arguments)
-        sys.stdout.flush()
+        if sys.stdout:
+            sys.stdout.flush()
     except KeyboardInterrupt:
         _say("interrupted")
         return INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return CANNOT
     except SystemExit as end:  # argparse has said what it has to say
         return end.code if isinstance(end.code, int) else CANNOT
     except Exception as error:
-        if debug:
-            raise
-        _say(_message(error))
+        _drop_output()
+        if "--debug" in arguments:
+            import traceback
+
+            traceback.print_exc()
+        if not isinstance(error, BrokenPipeError):
+            _say(_message(error))
         return CANNOT
     return status
+
+
+def _drop_output() -> None:
+    """Forget what could not be written, or Python tries again at exit."""
+    try:
+        if sys.stdout:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(arguments: list[str]) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from goldentooth.errors import OutputError
 from runbooks.cli import PROGRAM
 
 
@@ -65,9 +66,22 @@ def write_output(arguments: Namespace, text: str) -> None:
     """Write a verb's result to --output, whole or not at all, or to stdout."""
     text = text if text.endswith("\n") or not text else f"{text}\n"
     if not arguments.output:
+        if sys.stdout is None:
+            raise OutputError("stdout is closed: use --output")
         sys.stdout.write(text)
         return
-    target = Path(arguments.output)
+    target = Path(arguments.output).resolve()
+    try:
+        if target.exists() and not target.is_file():  # /dev/stdout, a pipe: nothing to replace
+            target.write_text(text, encoding="utf-8")
+        else:
+            _replace(target, text)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise OutputError(f"{arguments.output} cannot be written: {reason}") from error
+
+
+def _replace(target: Path, text: str) -> None:
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:

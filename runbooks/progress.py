@@ -21,8 +21,8 @@ PATIENCE = 2.0
 class Progress:
     """Counts hosts on stderr; silent where stderr is no terminal."""
 
-    def __init__(self, total: int) -> None:
-        self.total = total
+    def __init__(self) -> None:
+        self.total = 0
         self.done = 0
         self.started = monotonic()
         self.is_shown = sys.stderr.isatty()
@@ -31,7 +31,8 @@ class Progress:
         self.bar_task: TaskID | None = None
 
     def task_started(self, task: Task) -> None:
-        """Start the clock."""
+        """Start the clock, and see how many hosts there are."""
+        self.total = len(task.nornir.inventory.hosts)
         self.started = monotonic()
 
     def task_completed(self, task: Task, result: AggregatedResult) -> None:

@@ -45,8 +45,12 @@ def run(arguments: Namespace) -> int:
         validate=arguments.validate,
         workers=arguments.workers,
         build=arguments.build,
-        processors=[Progress(len(project.network.nodes))],
+        processors=[Progress()],
     )
+    if arguments.debug:
+        for host in report.hosts:
+            if host.traceback:
+                print(host.traceback, file=sys.stderr)
     if arguments.format == "json":
         write_output(arguments, to_json(report.to_dict()))
     else:

@@ -42,11 +42,11 @@ def run(arguments: Namespace) -> int:
     stale = []
     for name, text in schemas.items():
         file = folder / f"{name}.schema.json"
-        if not file.exists() or file.read_text() != text:
+        if not file.exists() or file.read_text(encoding="utf-8") != text:
             stale.append(file)
             if not arguments.check:
                 folder.mkdir(parents=True, exist_ok=True)
-                file.write_text(text)
+                file.write_text(text, encoding="utf-8")
     for file in stale:
         print(f"{file} {'is out of date' if arguments.check else 'written'}", file=sys.stderr)
     return 1 if stale and arguments.check else 0

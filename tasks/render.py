@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
-from jinja2 import Environment, TemplateError
+from jinja2 import Environment, FileSystemLoader, TemplateError, TemplateNotFound
 from nornir.core.exceptions import NornirSubTaskError
 from nornir.core.task import Result, Task
 from nornir_jinja2.plugins.tasks import template_file
@@ -17,6 +18,7 @@ from goldentooth.errors import RenderError
 from goldentooth.model import Network, Node
 from goldentooth.report.render import HostRender
 from goldentooth.services import Service
+from goldentooth.yamlfile import display_path
 
 if TYPE_CHECKING:
     from goldentooth.judging import Verdict
@@ -51,7 +53,7 @@ def render_host(task: Task, job: RenderJob) -> Result:
     except RenderError as error:
         return _result(task, HostRender(node.name, failure=str(error)))
     except OSError as error:
-        failure = f"{error.filename or 'artifact'} cannot be written: {error.strerror}"
+        failure = f"{error.filename or 'an artifact'} cannot be written: {error.strerror}"
         return _result(task, HostRender(node.name, failure=failure))
     return _result(task, _render_of(job, node, artifacts))
 
@@ -76,12 +78,12 @@ def _fill(task: Task, job: RenderJob, draft: Draft) -> str:
         )
     except NornirSubTaskError as error:
         cause = error.result[0].exception
-        raise RenderError(_template_failure(draft, cause)) from cause
+        raise RenderError(_template_failure(job, draft, cause)) from cause
     text: str = filled[0].result
     return text
 
 
-def _template_failure(draft: Draft, cause: BaseException | None) -> str:
+def _template_failure(job: RenderJob, draft: Draft, cause: BaseException | None) -> str:
     """Say which template, which line, and what is wrong there."""
     line = getattr(cause, "lineno", None)
     name = getattr(cause, "name", None) or draft.template
@@ -91,7 +93,11 @@ def _template_failure(draft: Draft, cause: BaseException | None) -> str:
             line = trace.tb_lineno
         trace = trace.tb_next
     what = cause.message if isinstance(cause, TemplateError) and cause.message else cause
-    return f"templates/{name}:{line or 1}: {what} (for {draft.path})"
+    loader = job.templates.loader
+    folder = Path(loader.searchpath[0]) if isinstance(loader, FileSystemLoader) else Path()
+    if isinstance(cause, TemplateNotFound):
+        what = "no such template"
+    return f"{display_path(folder / str(name))}:{line or 1}: {what} (for {draft.path})"
 
 
 def _render_of(job: RenderJob, node: Node, artifacts: tuple[Artifact, ...]) -> HostRender:
@@ -104,7 +110,7 @@ def _render_of(job: RenderJob, node: Node, artifacts: tuple[Artifact, ...]) -> H
         from goldentooth.judging import judge_file  # subprocess is needed only here
 
         verdicts = tuple(
-            judge_file(a.judge, job.staging.path / a.location, a.location)
+            judge_file(a.judge, job.staging.path / a.location, a.location, job.stop)
             for a in artifacts
             if a.judge and not job.stop.is_set()
         )

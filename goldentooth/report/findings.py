@@ -10,7 +10,7 @@ from typing import Any
 from goldentooth.report.table import paint
 from goldentooth.rules import Finding, Rule, Severity
 
-SCHEMA = "goldentooth-net/lint/1"
+FORMAT = "goldentooth-net/lint/1"
 """Name and version of the JSON form; the number changes when a reader could break."""
 
 FORMATS = ("table", "json", "junit", "sarif")
@@ -56,9 +56,9 @@ def findings_table(findings: Sequence[Finding], *, colour: bool = False) -> str:
 
 
 def findings_json(findings: Sequence[Finding]) -> str:
-    """Return an object of ``schema``, ``findings`` and ``counts``, on indented lines."""
+    """Return an object of ``format``, ``findings`` and ``counts``, on indented lines."""
     document = {
-        "schema": SCHEMA,
+        "format": FORMAT,
         "findings": [
             {
                 "rule": finding.rule,

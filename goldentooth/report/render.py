@@ -26,6 +26,8 @@ class HostRender:
     verdicts: tuple[Verdict, ...] = ()
     failure: str | None = None
     """Why nothing could be made, for a person."""
+    traceback: str | None = field(default=None, repr=False)
+    """Where it went wrong, if that is a mistake of this program."""
 
     @property
     def has_failed(self) -> bool:

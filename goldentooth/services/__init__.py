@@ -13,6 +13,7 @@ from pkgutil import iter_modules
 from typing import Protocol
 
 from goldentooth.artifact import Draft
+from goldentooth.check import Check
 from goldentooth.model import Network, Node
 
 
@@ -32,6 +33,12 @@ class Service(Protocol):
 
     def activate(self, network: Network, node: Node) -> tuple[str, ...]:
         """Return the commands that make it live on ``node``: idempotent, least disruptive."""
+
+    def units(self, network: Network, node: Node) -> tuple[str, ...]:
+        """Return the systemd units that run it on ``node``."""
+
+    def checks(self, network: Network, node: Node) -> Iterable[Check]:
+        """Return the live truths about it on ``node``, wherever they are read."""
 
 
 @cache

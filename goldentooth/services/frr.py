@@ -6,10 +6,13 @@ FRR of the host stand for it, so those files are in ``build/_twin/`` and never d
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network
 from typing import Any
 
 from goldentooth.artifact import Draft, Judge, Scope
+from goldentooth.check import Check, Outcome, Output, failed, parse_json, passes
 from goldentooth.model import Network, Node
 
 VTYSH = Judge("vtysh", ("vtysh", "-C", "-f", "{file}"), package="frr")
@@ -48,6 +51,121 @@ class Frr:
     def activate(self, network: Network, node: Node) -> tuple[str, ...]:  # noqa: ARG002  # the interface
         """Return frr-reload: sessions whose lines do not change stay Established."""
         return ("/usr/lib/frr/frr-reload.py --reload --overwrite /etc/frr/frr.conf",)
+
+    def units(self, network: Network, node: Node) -> tuple[str, ...]:  # noqa: ARG002  # the interface
+        """Return FRR's unit."""
+        return ("frr.service",)
+
+    def checks(self, network: Network, node: Node) -> Iterator[Check]:
+        """Yield each neighbor's session, and what the router has learned from all of them."""
+        router = network.router.name
+        if not node.is_router:
+            yield BgpSession(node.name, router, str(node.address), network.bgp.cluster_asn)
+            return
+        for address in network.load_balancer.services.values():
+            hops = min(len(network.bgp_neighbors), network.bgp.maximum_paths)
+            yield BgpRoute(f"{address}/32", router, hops)
+        if network.accepted_prefixes is not None:
+            yield BgpForeign("", router, network.accepted_prefixes)
+
+
+_SUMMARY = "vtysh -c 'show bgp ipv4 unicast summary json'"
+_ROUTES = "vtysh -c 'show ip route bgp json'"
+
+
+@dataclass(frozen=True)
+class BgpSession(Check):
+    """The router's session with one neighbor.
+
+    Passes: it is Established, with the neighbor's AS number from the facts.
+    Fails: it is in any other state, with another AS, or the router does not know the neighbor.
+    """
+
+    kind = "bgp.session"
+    subject: str
+    host: str
+    neighbor: str
+    asn: int
+
+    @property
+    def expected(self) -> str:
+        """The session's state and AS."""
+        return f"Established with {self.neighbor}, AS {self.asn}"
+
+    def reads(self) -> tuple[str, ...]:
+        """The router's BGP summary."""
+        return (_SUMMARY,)
+
+    def judge(self, outputs: Mapping[str, Output]) -> Outcome:
+        """Judge the neighbor's line of the summary."""
+        peer = parse_json(outputs, _SUMMARY).get("peers", {}).get(self.neighbor)
+        if peer is None:
+            return failed(f"{self.neighbor} is no neighbor of the router")
+        state, asn = peer["state"], peer["remoteAs"]
+        up = f", up {peer['peerUptime']}" if state == "Established" else ""
+        return passes(state == "Established" and asn == self.asn, f"{state}, AS {asn}{up}")
+
+
+@dataclass(frozen=True)
+class BgpRoute(Check):
+    """One load-balancer address in the router's routing table.
+
+    Passes: it is installed with as many next hops as there are speakers (at most maximum-paths).
+    Fails: it is not there, or has fewer or more next hops.
+    """
+
+    kind = "bgp.route"
+    subject: str
+    host: str
+    next_hops: int
+
+    @property
+    def expected(self) -> str:
+        """The number of next hops."""
+        return f"{self.next_hops} next hops"
+
+    def reads(self) -> tuple[str, ...]:
+        """The routes that the router learned by BGP."""
+        return (_ROUTES,)
+
+    def judge(self, outputs: Mapping[str, Output]) -> Outcome:
+        """Count the next hops that the kernel forwards to."""
+        routes = parse_json(outputs, _ROUTES).get(self.subject, [])
+        hops = [hop for route in routes for hop in route["nexthops"] if hop.get("fib")]
+        return passes(len(hops) == self.next_hops, f"{len(hops)} next hops")
+
+
+@dataclass(frozen=True)
+class BgpForeign(Check):
+    """Routes that the router has learned and should not have.
+
+    Passes: every route learned by BGP is inside what the facts accept.
+    Fails: another one is installed, such as a leaked pod network.
+    """
+
+    kind = "bgp.foreign"
+    subject: str
+    host: str
+    accepted: tuple[IPv4Network, ...]
+
+    @property
+    def expected(self) -> str:
+        """The prefixes that routes may be in."""
+        return f"only routes in {', '.join(map(str, self.accepted))}"
+
+    def reads(self) -> tuple[str, ...]:
+        """The routes that the router learned by BGP."""
+        return (_ROUTES,)
+
+    def judge(self, outputs: Mapping[str, Output]) -> Outcome:
+        """Name every route outside."""
+        routes = parse_json(outputs, _ROUTES)
+        foreign = [
+            prefix
+            for prefix in routes
+            if not any(IPv4Network(prefix).subnet_of(accepted) for accepted in self.accepted)
+        ]
+        return passes(not foreign, ", ".join(foreign) or f"{len(routes)} routes, all accepted")
 
 
 def _router(network: Network) -> dict[str, Any]:

@@ -7,13 +7,15 @@ Tokens, keys and hashes are references; they are filled in on the way to the hos
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import yaml
 
 from goldentooth.artifact import Draft, Judge
+from goldentooth.check import Check, Outcome, Output, failed, passes
 from goldentooth.model import Network, Node
 
 KUBEADM = Judge("kubeadm", ("kubeadm", "config", "validate", "--config", "{file}"))
@@ -47,6 +49,55 @@ class Kubeadm:
     def activate(self, network: Network, node: Node) -> tuple[str, ...]:  # noqa: ARG002  # the interface
         """Return nothing: the file is placed, and a person runs kubeadm."""
         return ()
+
+    def units(self, network: Network, node: Node) -> tuple[str, ...]:  # noqa: ARG002  # the interface
+        """Return nothing: the kubelet's unit is kubeadm's business."""
+        return ()
+
+    def checks(self, network: Network, node: Node) -> Iterator[Check]:
+        """Yield each control plane's own API server."""
+        if node.is_control_plane:
+            yield ApiServer(node.name, node.name, f"{node.address}:{network.kubernetes.api_port}")
+
+
+@dataclass(frozen=True)
+class ApiServer(Check):
+    """One control plane's own API server, asked on that host.
+
+    Passes: it answers /healthz with ok. The certificate is not judged here.
+    Fails: nobody answers, or with something else.
+    """
+
+    kind = "api.server"
+    subject: str
+    host: str
+    address: str
+
+    @property
+    def expected(self) -> str:
+        """The answer of /healthz."""
+        return f"https://{self.address}/healthz says ok"
+
+    def reads(self) -> tuple[str, ...]:
+        """The answer of /healthz."""
+        return (healthz_command(self.address),)
+
+    def judge(self, outputs: Mapping[str, Output]) -> Outcome:
+        """Judge the answer."""
+        return judge_healthz(outputs[self.reads()[0]])
+
+
+def healthz_command(address: str) -> str:
+    """Return the command that asks the API at ``address`` (``host:port``) how it is."""
+    return f"curl -sSk --max-time 5 https://{address}/healthz"
+
+
+def judge_healthz(output: Output) -> Outcome:
+    """Judge what :func:`healthz_command` printed."""
+    if output.status != 0:
+        return failed(output.complaint)
+    answer = output.text.strip()
+    return passes(answer == "ok", answer[:80] or "an empty answer")
 
 
 def own_documents(network: Network, node: Node) -> tuple[Document, ...]:

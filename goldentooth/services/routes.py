@@ -7,9 +7,11 @@ wrong is mended by the next ifup; ifdown does not fail over a route that is gone
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from goldentooth.artifact import Draft, Judge, Scope
+from goldentooth.check import Check, Outcome, Output, parse_json, passed, passes, succeeded
 from goldentooth.model import Network, Node
 
 IFUP = Judge(
@@ -73,6 +75,183 @@ class Routes:
         if kernel_settings(node):
             commands.append(f"sysctl --quiet --load={SYSCTL_PATH}")
         return tuple(commands)
+
+    def units(self, network: Network, node: Node) -> tuple[str, ...]:  # noqa: ARG002  # the interface
+        """Return ifupdown's unit, and the one that loads sysctls where there are any."""
+        sysctl = ("systemd-sysctl.service",) if kernel_settings(node) else ()
+        return ("networking.service", *sysctl)
+
+    def checks(self, network: Network, node: Node) -> Iterator[Check]:
+        """Yield the interface's address, every route, what is to be down, and the sysctls."""
+        prefix_length = network.infrastructure.cidr.prefixlen
+        yield InterfaceAddress(
+            node.name, node.name, node.interface, f"{node.address}/{prefix_length}"
+        )
+        if not node.is_router:
+            gateway = str(network.router.address)
+            yield DefaultRoute(node.name, node.name, "default", gateway, node.interface)
+        for route in network.routes(node):
+            via = str(route.via) if route.via else None
+            yield VipRoute(node.name, node.name, str(route.destination), via, route.interface)
+        if node.facts.wireless_interface:
+            yield InterfaceDown(node.name, node.name, node.facts.wireless_interface)
+        for key, (value, _) in kernel_settings(node).items():
+            yield KernelSetting(f"{node.name} {key}", node.name, key, value)
+
+
+_ADDRESSES = "ip -j -4 address show"
+_LINKS = "ip -j link show"
+_ROUTES = "ip -j -4 route show"
+
+
+@dataclass(frozen=True)
+class InterfaceAddress(Check):
+    """The address on the infrastructure network.
+
+    Passes: the interface has exactly the address and prefix length of the facts.
+    Fails: it has another or none, or there is no such interface.
+    """
+
+    kind = "interface.address"
+    subject: str
+    host: str
+    interface: str
+    address: str
+
+    @property
+    def expected(self) -> str:
+        """Interface and address."""
+        return f"{self.address} on {self.interface}"
+
+    def reads(self) -> tuple[str, ...]:
+        """The host's addresses."""
+        return (_ADDRESSES,)
+
+    def judge(self, outputs: Mapping[str, Output]) -> Outcome:
+        """Judge the interface's global addresses."""
+        found = [
+            f"{address['local']}/{address['prefixlen']}"
+            for link in parse_json(outputs, _ADDRESSES)
+            if link.get("ifname") == self.interface
+            for address in link["addr_info"]
+            if address.get("scope") == "global"
+        ]
+        return passes(found == [self.address], ", ".join(found) or "no address")
+
+
+@dataclass(frozen=True)
+class _RouteCheck(Check):
+    """What the two kinds of route have in common."""
+
+    subject: str
+    host: str
+    destination: str
+    via: str | None
+    interface: str
+
+    @property
+    def expected(self) -> str:
+        """The route."""
+        return _describe(self.destination, self.via, self.interface)
+
+    def reads(self) -> tuple[str, ...]:
+        """The host's routes."""
+        return (_ROUTES,)
+
+    def judge(self, outputs: Mapping[str, Output]) -> Outcome:
+        """Find the route; there is no other to the same destination."""
+        found = [
+            _describe(self.destination, route.get("gateway"), route.get("dev", "several"))
+            for route in parse_json(outputs, _ROUTES)
+            if route["dst"] == self.destination
+        ]
+        seen = ", ".join(found) or f"no route to {self.destination}"
+        return passes(found == [self.expected], seen)
+
+
+class DefaultRoute(_RouteCheck):
+    """The way out of the segment.
+
+    Passes: the default route goes through the router, on the interface of the facts.
+    Fails: there is none, or it goes elsewhere.
+    """
+
+    kind = "route.default"
+
+
+class VipRoute(_RouteCheck):
+    """The route to the load-balancer addresses.
+
+    Passes: it is there as the facts have it: on the link for Kubernetes nodes, where kube-proxy
+    answers before routing is asked; through the router for the others.
+    Fails: it is missing, or goes another way.
+    """
+
+    kind = "route.vip"
+
+
+@dataclass(frozen=True)
+class InterfaceDown(Check):
+    """A second interface on the same segment, which gives wrong source addresses.
+
+    Passes: it is down, or not there.
+    Fails: it is up.
+    """
+
+    kind = "interface.down"
+    subject: str
+    host: str
+    interface: str
+
+    @property
+    def expected(self) -> str:
+        """Which interface is down."""
+        return f"{self.interface} is down"
+
+    def reads(self) -> tuple[str, ...]:
+        """The host's links."""
+        return (_LINKS,)
+
+    def judge(self, outputs: Mapping[str, Output]) -> Outcome:
+        """Judge the link's flags."""
+        links = {link.get("ifname"): link for link in parse_json(outputs, _LINKS)}
+        if self.interface not in links:
+            return passed("not there")
+        is_up = "UP" in links[self.interface]["flags"]
+        return passes(not is_up, "up" if is_up else "down")
+
+
+@dataclass(frozen=True)
+class KernelSetting(Check):
+    """One sysctl that a role needs.
+
+    Passes: the kernel has the value of the facts.
+    Fails: it has another.
+    """
+
+    kind = "sysctl"
+    subject: str
+    host: str
+    key: str
+    value: int
+
+    @property
+    def expected(self) -> str:
+        """Key and value."""
+        return f"{self.key} = {self.value}"
+
+    def reads(self) -> tuple[str, ...]:
+        """The kernel's value."""
+        return (f"cat /proc/sys/{self.key.replace('.', '/')}",)
+
+    def judge(self, outputs: Mapping[str, Output]) -> Outcome:
+        """Compare."""
+        seen = succeeded(outputs, self.reads()[0]).text.strip()
+        return passes(seen == str(self.value), seen)
+
+
+def _describe(destination: str, via: str | None, interface: str) -> str:
+    return f"{destination} {f'via {via}' if via else 'on-link'} dev {interface}"
 
 
 def kernel_settings(node: Node) -> dict[str, tuple[int, str]]:

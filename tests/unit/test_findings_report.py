@@ -74,8 +74,8 @@ def test_colour_is_there_only_when_asked_for() -> None:
 
 def test_the_json_is_versioned_and_complete() -> None:
     document = json.loads(findings_json(FINDINGS))
-    assert list(document) == ["schema", "findings", "counts"]
-    assert document["schema"] == "goldentooth-net/lint/1"
+    assert list(document) == ["format", "findings", "counts"]
+    assert document["format"] == "goldentooth-net/lint/1"
     assert document["counts"] == {"error": 1, "warning": 2, "info": 1, "accepted": 1}
     assert document["findings"][0] == {
         "rule": "ROUTE003",

@@ -1,0 +1,132 @@
+"""Live checks for people and machines: table, JSON, JUnit, Prometheus."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from goldentooth.check import CheckResult, State
+from goldentooth.report.table import format_table, paint
+
+FORMAT = "goldentooth-net/verify/1"
+
+_COLOURS = {State.PASSED: "green", State.FAILED: "red", State.UNKNOWN: "yellow"}
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """Every check that was made, by the host that it is about or was read on."""
+
+    results: tuple[CheckResult, ...]
+    seconds: float
+
+    def __repr__(self) -> str:
+        return self.table()
+
+    def in_state(self, state: State) -> tuple[CheckResult, ...]:
+        """Return the results in one state."""
+        return tuple(result for result in self.results if result.outcome.state is state)
+
+    @property
+    def status(self) -> int:
+        """Exit status: 2 something could not be told, 1 something failed, else 0."""
+        if self.in_state(State.UNKNOWN):
+            return 2
+        return 1 if self.in_state(State.FAILED) else 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON takes it; the format is versioned."""
+        return {
+            "format": FORMAT,
+            "seconds": round(self.seconds, 3),
+            "counts": {state.value: len(self.in_state(state)) for state in State},
+            "checks": [result.to_dict() for result in self.results],
+        }
+
+    def table(self, *, colour: bool = False) -> str:
+        """Return one line a host, then every check that did not pass."""
+        by_host = self._by_host()
+        rows = [
+            (host, *(sum(r.outcome.state is state for r in results) for state in State))
+            for host, results in by_host.items()
+        ]
+        header = ("host", *(state.value for state in State))
+        lines = format_table(header, rows, right=(1, 2, 3)).splitlines()
+        lines[0] = paint(lines[0], "bold", on=colour)
+        bad = [r for r in self.results if r.outcome.state is not State.PASSED]
+        if bad:
+            lines += ["", *(_line(result, colour=colour) for result in bad)]
+        worst = self.in_state(State.FAILED) or self.in_state(State.UNKNOWN)
+        counts = ", ".join(f"{len(self.in_state(state))} {state.value}" for state in State)
+        total = f"{len(self.results)} checks on {len(by_host)} hosts: {counts}"
+        return "\n".join((*lines, "", paint(total, "red" if worst else "green", on=colour)))
+
+    def junit(self) -> str:
+        """Return JUnit's XML: a suite a host, a case a check."""
+        top = ET.Element("testsuites", name="goldentooth-net verify")
+        for host, results in self._by_host().items():
+            failures = sum(r.outcome.state is State.FAILED for r in results)
+            errors = sum(r.outcome.state is State.UNKNOWN for r in results)
+            suite = ET.SubElement(
+                top,
+                "testsuite",
+                name=host,
+                tests=str(len(results)),
+                failures=str(failures),
+                errors=str(errors),
+            )
+            for result in results:
+                case = ET.SubElement(
+                    suite, "testcase", classname=result.service, name=result.check.id
+                )
+                if result.outcome.state is not State.PASSED:
+                    kind = "failure" if result.outcome.state is State.FAILED else "error"
+                    message = f"expected {result.check.expected}; seen {result.outcome.seen}"
+                    ET.SubElement(case, kind, message=message)
+        ET.indent(top)
+        return ET.tostring(top, encoding="unicode", xml_declaration=True)
+
+    def prometheus(self) -> str:
+        """Return metrics in the text format, for node exporter's textfile collector."""
+        lines = [
+            "# HELP goldentooth_check_passed Whether a live check passed (1), else 0.",
+            "# TYPE goldentooth_check_passed gauge",
+        ]
+        for result in self.results:
+            value = int(result.outcome.state is State.PASSED)
+            labels = _labels(
+                check=result.check.kind,
+                host=result.check.host,
+                service=result.service,
+                state=result.outcome.state.value,
+                subject=result.check.subject,
+            )
+            lines.append(f"goldentooth_check_passed{labels} {value}")
+        lines += [
+            "# HELP goldentooth_verify_duration_seconds How long all live checks took.",
+            "# TYPE goldentooth_verify_duration_seconds gauge",
+            f"goldentooth_verify_duration_seconds {self.seconds:.3f}",
+        ]
+        return "\n".join(lines) + "\n"
+
+    def _by_host(self) -> Mapping[str, list[CheckResult]]:
+        by_host: dict[str, list[CheckResult]] = {}
+        for result in self.results:
+            by_host.setdefault(result.check.host, []).append(result)
+        return by_host
+
+
+def _line(result: CheckResult, *, colour: bool) -> str:
+    state = result.outcome.state
+    word = paint(state.value, _COLOURS[state], on=colour)
+    return f"{word} {result.check.id}: expected {result.check.expected}; seen {result.outcome.seen}"
+
+
+def _labels(**labels: str) -> str:
+    quoted = (
+        '{}="{}"'.format(name, value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n"))
+        for name, value in labels.items()
+    )
+    return "{" + ",".join(quoted) + "}"

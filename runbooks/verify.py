@@ -1,0 +1,63 @@
+"""Check that the live network is what the facts say."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+
+def parser() -> ArgumentParser:
+    """Return the verb's argument parser."""
+    from runbooks.options import add_output, add_selectors, make_parser
+
+    parser = make_parser(
+        "verify",
+        "Reads every host once, in parallel, over SSH, and judges the live checks that follow\n"
+        "from the facts. Nothing is changed on any host.",
+        (
+            ("verify", "all checks"),
+            ("verify --host fenn", "what is about fenn, wherever it is read"),
+            ("verify --service haproxy --format json", "for machines"),
+            ("verify --format prometheus --output /var/lib/prometheus/node-exporter/net.prom", ""),
+        ),
+    )
+    add_selectors(parser)
+    parser.add_argument("--list", action="store_true", help="list the checks, read nothing")
+    add_output(parser, ("table", "json", "junit", "prometheus"))
+    return parser
+
+
+def run(arguments: Namespace) -> int:
+    """Verify and report; exit 1 if a check failed, 2 if one could not be made."""
+    from goldentooth import open_project
+    from runbooks.options import has_colour, to_json, write_output
+    from runbooks.progress import Progress
+
+    project = open_project(arguments.config)
+    chosen = {"hosts": arguments.hosts, "groups": arguments.groups, "services": arguments.services}
+    if arguments.list:
+        checks = project.checks(**chosen)
+        lines = (f"{check.id} on {check.host}: {check.expected}" for _, check in checks)
+        write_output(arguments, "\n".join(lines))
+        return 0
+    report = project.verify(
+        **chosen,
+        workers=arguments.workers,
+        processors=[Progress(len(project.network.nodes))],
+    )
+    formats = {
+        "table": lambda: report.table(colour=has_colour(arguments)),
+        "json": lambda: to_json(report.to_dict()),
+        "junit": report.junit,
+        "prometheus": report.prometheus,
+    }
+    write_output(arguments, formats[arguments.format]())
+    return report.status
+
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).parents[1])
+    from runbooks.cli import main
+
+    raise SystemExit(main([Path(__file__).stem, *sys.argv[1:]]))

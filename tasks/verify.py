@@ -1,0 +1,33 @@
+"""Read one host once, and judge every live check that wants something of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from nornir.core.task import Result, Task
+
+from goldentooth.check import Check, judge_all, unknown_all
+from goldentooth.errors import TransportError
+
+CONNECTION = "goldentooth_ssh"
+
+
+def verify_host(task: Task, checks: Mapping[str, Sequence[tuple[str, Check]]]) -> Result:
+    """Run all distinct reads of ``task.host`` in one exec and judge its checks.
+
+    Arguments:
+        task: Nornir's.
+        checks: (service name, check) by the name of the host that is read.
+
+    Returns:
+        A result whose ``result`` is a tuple of :class:`~goldentooth.check.CheckResult`; a host
+        that cannot be spoken to makes its checks unknown, with the reason.
+    """
+    wanted = checks[task.host.name]
+    commands = tuple(dict.fromkeys(read for _, check in wanted for read in check.reads()))
+    try:
+        transport = task.host.get_connection(CONNECTION, task.nornir.config)
+        outputs = dict(zip(commands, transport.run(commands), strict=True))
+    except TransportError as error:
+        return Result(host=task.host, result=unknown_all(wanted, f"{task.host.name}: {error}"))
+    return Result(host=task.host, result=judge_all(wanted, outputs))
