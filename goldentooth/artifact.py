@@ -138,6 +138,8 @@ def diff_texts(before: str | None, after: str | None, name: str) -> str:
         "/dev/null" if before is None else f"a/{name}",
         "/dev/null" if after is None else f"b/{name}",
     )
-    return "".join(
+    diff = "".join(
         line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines
     )
+    # a byte that is not UTF-8, from a file changed by hand, must be printable
+    return diff.encode(errors="surrogateescape").decode(errors="backslashreplace")

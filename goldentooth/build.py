@@ -11,17 +11,20 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from goldentooth.artifact import MANIFEST_FORMAT, Artifact, manifest_text
 from goldentooth.errors import OutputError
+from goldentooth.yamlfile import display_path
 
 MANIFEST = "manifest.json"
 
 Entries = dict[str, Mapping[str, Any]]
 """Lines of a manifest, keyed by location."""
 
+_ENTRY_KEYS = ("host", "service", "location", "sha256")
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
@@ -35,6 +38,9 @@ class BuildFolder:
     def __repr__(self) -> str:
         return f"BuildFolder({str(self.path)!r})"
 
+    def __str__(self) -> str:
+        return display_path(self.path)
+
     def entries(self) -> Entries:
         """Return the manifest's lines; none if there is no build yet.
 
@@ -47,59 +53,88 @@ class BuildFolder:
         except FileNotFoundError:
             if self.path.is_dir() and any(self.path.iterdir()):
                 raise OutputError(
-                    f"{self.path} holds files but no {MANIFEST}: it was not made by render;"
-                    " remove it or name another folder with --build"
+                    f"{self} holds files but no {MANIFEST}: it was not made by render;"
+                    " name another folder with --build"
                 ) from None
             return {}
         except NotADirectoryError:
-            raise OutputError(f"{self.path} is not a folder: remove it or use --build") from None
+            raise OutputError(f"{self} is not a folder: name another one with --build") from None
         except OSError as error:
-            raise OutputError(f"{manifest} cannot be read: {error.strerror}") from error
+            raise OutputError(f"{self}/{MANIFEST} cannot be read: {_reason(error)}") from error
         except (ValueError, KeyError, TypeError) as error:
             raise OutputError(
-                f"{manifest} is not a manifest of this version: remove {self.path} and render again"
+                f"{self}/{MANIFEST} is not a manifest as render writes it: name another folder"
+                f" with --build, or remove {self} if it is an earlier build"
             ) from error
 
     def read(self, location: str) -> str | None:
         """Return the text of one artifact; None if it is not there."""
+        content = self._content(location)
+        return None if content is None else content.decode(errors="surrogateescape")
+
+    def _content(self, location: str) -> bytes | None:
         try:
-            return (self.path / location).read_bytes().decode(errors="surrogateescape")
+            return (self.path / location).read_bytes()
         except OSError:
             return None
 
     @contextmanager
     def staging(self) -> Iterator[Staging]:
-        """Give a staging folder; it is gone afterwards unless it was swapped in.
+        """Give a staging folder beside this one; it is gone afterwards unless it was swapped in.
+
+        Nobody else can render here meanwhile. Where this folder is a symbolic link, that stays,
+        and what it leads to is swapped.
 
         Raises:
-            OutputError: if another render is writing here, or nothing can be written.
+            OutputError: if another render is writing here, the folder is something else than
+                an earlier build, or nothing can be written.
         """
-        parent = self.path.parent
-        try:
-            parent.mkdir(parents=True, exist_ok=True)
-            with (parent / f".{self.path.name}.lock").open("a") as lock:
-                _lock(lock.fileno(), self.path)
-                for left in parent.glob(f".{self.path.name}-*"):  # of a render that was killed
-                    shutil.rmtree(left, ignore_errors=True)
-                staged = Path(tempfile.mkdtemp(prefix=f".{self.path.name}-", dir=parent))
-                staged.chmod(0o755)
+        self.entries()  # a folder that is not ours is refused before anything is made beside it
+        with self._errors_named():
+            target = self.path.resolve()
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with (target.parent / f".{target.name}.lock").open("a") as lock:
+                _lock(lock.fileno(), self)
+                swap = _Swap(target)
+                swap.recover()
+                swap.staged.mkdir(mode=0o755)
                 try:
-                    yield Staging(self, staged)
+                    yield Staging(self, swap.staged, self.entries(), swap)
                 finally:
-                    shutil.rmtree(staged, ignore_errors=True)
+                    _remove(swap.staged)
+
+    @contextmanager
+    def scratch(self) -> Iterator[Staging]:
+        """Give a staging folder elsewhere, to compare with this one: nothing is written here.
+
+        Raises:
+            OutputError: if the folder is something else than an earlier build.
+        """
+        entries = self.entries()
+        with self._errors_named(), tempfile.TemporaryDirectory(prefix="goldentooth-") as folder:
+            yield Staging(self, Path(folder), entries)
+
+    @contextmanager
+    def _errors_named(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
+            place = display_path(Path(os.fsdecode(error.filename or self.path.parent)))
             raise OutputError(
-                f"{error.filename or parent} cannot be written: {(error.strerror or '').lower()};"
-                f" {self.path} is as it was"
+                f"{place} cannot be written: {_reason(error)}; {self} is as it was"
             ) from error
 
 
 class Staging:
-    """What the build folder is going to be."""
+    """What the build folder is going to be; ``earlier`` is its manifest as it is now."""
 
-    def __init__(self, build: BuildFolder, path: Path) -> None:
+    def __init__(
+        self, build: BuildFolder, path: Path, earlier: Entries, swap: _Swap | None = None
+    ) -> None:
         self.build = build
         self.path = path
+        self.earlier = earlier
+        self._swap = swap
 
     def write(self, artifact: Artifact) -> Path:
         """Write one artifact; safe to call from several threads. Returns its path."""
@@ -115,35 +150,90 @@ class Staging:
         return path
 
     def keep(self, location: str) -> None:
-        """Take one artifact over from the earlier build."""
+        """Take one artifact over from the earlier build.
+
+        Raises:
+            OutputError: if it is not there as the earlier manifest has it.
+        """
+        content = self.build._content(location)  # noqa: SLF001  # one module
+        if content is None or sha256(content).hexdigest() != self.earlier[location]["sha256"]:
+            state = "is missing" if content is None else "was changed by hand"
+            raise OutputError(
+                f"{self.build}/{location} {state}: render everything once, then a part of it"
+            )
         path = self.path / location
         path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(self.build.path / location, path)
+        path.write_bytes(content)
 
     def swap_in(self, entries: Entries) -> None:
         """Write the manifest and put this folder in the place of the earlier build."""
-        (self.path / MANIFEST).write_text(manifest_text(entries.values()))
-        if not self.build.path.exists():
-            self.path.rename(self.build.path)
-        elif not _exchange(self.path, self.build.path):
-            aside = self.path.with_name(f"{self.path.name}.old")
-            self.build.path.rename(aside)
-            self.path.rename(self.build.path)
-            shutil.rmtree(aside, ignore_errors=True)
+        if self._swap is None:
+            raise ValueError("a scratch folder is only for comparing")
+        (self.path / MANIFEST).write_text(manifest_text(entries.values()), encoding="utf-8")
+        self._swap.commit()
+
+
+class _Swap:
+    """Puts a staged folder in the place of ``target``, in one step where the kernel can.
+
+    All names are fixed, so the next one finds what was left behind by one that was killed.
+    """
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self.staged = target.with_name(f".{target.name}-staging")
+        self.aside = target.with_name(f".{target.name}-earlier")
+
+    def recover(self) -> None:
+        """Clear away what was left; put an earlier build back that was in between two names."""
+        _remove(self.staged)
+        if self.target.exists():
+            _remove(self.aside)
+        elif self.aside.exists():
+            self.aside.rename(self.target)
+
+    def commit(self) -> None:
+        """Swap."""
+        if not self.target.exists():
+            self.staged.rename(self.target)
+        elif not _exchange(self.staged, self.target):
+            self.target.rename(self.aside)
+            self.staged.rename(self.target)
+            _remove(self.aside)
 
 
 def _entries_of(content: bytes) -> Entries:
     manifest = json.loads(content)
     if manifest["format"] != MANIFEST_FORMAT:
         raise ValueError(manifest["format"])
-    return {entry["location"]: entry for entry in manifest["artifacts"]}
+    entries: Entries = {}
+    for entry in manifest["artifacts"]:
+        _, _, location, _ = (str(entry[key]) for key in _ENTRY_KEYS)
+        path = PurePosixPath(location)
+        if path.is_absolute() or ".." in path.parts:
+            raise ValueError(location)
+        entries[location] = entry
+    return entries
 
 
-def _lock(handle: int, path: Path) -> None:
+def _lock(handle: int, build: BuildFolder) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise OutputError(f"another render is writing {path}: wait for it") from None
+        raise OutputError(f"another render is writing {build}: wait for it") from None
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder of ours; to the end, even if Ctrl-C is pressed meanwhile."""
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+    except KeyboardInterrupt:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
 
 
 def _exchange(one: Path, other: Path) -> bool:

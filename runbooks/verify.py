@@ -44,7 +44,7 @@ def run(arguments: Namespace) -> int:
     report = project.verify(
         **chosen,
         workers=arguments.workers,
-        processors=[Progress(len(project.network.nodes))],
+        processors=[Progress()],
     )
     formats = {
         "table": lambda: report.table(colour=has_colour(arguments)),
