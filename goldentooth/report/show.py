@@ -6,18 +6,20 @@ Each view is plain data, a dict for machines; :func:`to_text` makes it a table f
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from goldentooth.artifact import Draft
-from goldentooth.errors import UsageError
+from goldentooth.errors import RenderError, UsageError
 from goldentooth.model import Network, Node
 from goldentooth.report.table import format_table
 from goldentooth.services import Service, all_services
 from goldentooth.validation import did_you_mean
+from goldentooth.values import SECRET_REFERENCE
 
 FORMAT = "goldentooth-net/show/1"
 
 View = dict[str, Any]
+T = TypeVar("T")
 
 
 def show_hosts(network: Network) -> View:
@@ -92,7 +94,7 @@ def show_bgp(network: Network) -> View:
             "announces": [],
             "maximum_prefix": network.maximum_prefix,
             "maximum_paths": bgp.maximum_paths,
-            "password": "by reference" if bgp.password else "none",
+            "password": _password(bgp.password),
         },
         "neighbors": [
             {"neighbor": str(node.address), "host": node.name, "asn": bgp.cluster_asn}
@@ -101,8 +103,15 @@ def show_bgp(network: Network) -> View:
     }
 
 
+def _password(secret: str | None) -> str:
+    if not secret:
+        return "none"
+    return "by reference" if SECRET_REFERENCE.fullmatch(secret) else "written out (not shown)"
+
+
 def show_routes(network: Network) -> View:
     """Return the routes that hosts have of their own, and the commands that make them so now."""
+    known, unknown = _by_host(network.nodes.values(), network.routes)
     return {
         "routes": [
             {
@@ -112,9 +121,9 @@ def show_routes(network: Network) -> View:
                 "interface": route.interface,
                 "command": f"ip -4 route replace {route}",
             }
-            for node in network.nodes.values()
-            for route in network.routes(node)
-        ]
+            for node, route in known
+        ],
+        **unknown,
     }
 
 
@@ -140,16 +149,21 @@ def show_haproxy(network: Network) -> View:
 
 def show_artifacts(network: Network, nodes: Sequence[Node] | None = None) -> View:
     """Return every file that is intended, with the service that wants it."""
-    chosen = {node.name for node in (network.nodes.values() if nodes is None else nodes)}
-    found: list[tuple[Service, Node, Draft]] = [
-        (service, node, draft)
-        for service in all_services()
-        for node in service.hosts(network)
-        if node.name in chosen
-        for draft in service.drafts(network, node)
+    chosen = tuple(network.nodes.values()) if nodes is None else tuple(nodes)
+    placed = [
+        (service, {node.name for node in service.hosts(network)}) for service in all_services()
     ]
-    order = {name: index for index, name in enumerate(network.nodes)}
-    found.sort(key=lambda item: (order[item[1].name], item[2].path))
+
+    def drafts(node: Node) -> list[tuple[Service, Draft]]:
+        found = (
+            (service, draft)
+            for service, hosts in placed
+            if node.name in hosts
+            for draft in service.drafts(network, node)
+        )
+        return sorted(found, key=lambda item: item[1].path)
+
+    known, unknown = _by_host(chosen, drafts)
     return {
         "artifacts": [
             {
@@ -161,9 +175,24 @@ def show_artifacts(network: Network, nodes: Sequence[Node] | None = None) -> Vie
                 "mode": f"{draft.mode:04o}",
                 "judge": draft.judge.name if draft.judge else None,
             }
-            for service, node, draft in found
-        ]
+            for node, (service, draft) in known
+        ],
+        **unknown,
     }
+
+
+def _by_host(
+    nodes: Iterable[Node], items: Callable[[Node], Iterable[T]]
+) -> tuple[list[tuple[Node, T]], View]:
+    """Return the items of every node, and, if there are any, the nodes they cannot be had of."""
+    known: list[tuple[Node, T]] = []
+    unknown = []
+    for node in nodes:
+        try:
+            known.extend((node, item) for item in tuple(items(node)))
+        except RenderError as error:
+            unknown.append({"host": node.name, "reason": str(error)})
+    return known, {"unknown": unknown} if unknown else {}
 
 
 VIEWS: Mapping[str, Callable[[Network], View]] = {

@@ -7,6 +7,7 @@ Tokens, keys and hashes are references; they are filled in on the way to the hos
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -215,9 +216,21 @@ def _cluster_yaml(network: Network) -> str:
     return _to_yaml(*cluster_documents(network))
 
 
+class _Dumper(yaml.CSafeDumper):
+    """Quotes also the words that kubeadm's YAML reader, unlike PyYAML, takes for something else."""
+
+
+_Dumper.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?\.?[0-9][0-9_.]*[eE][-+]?[0-9]+$|[-+]?0[oO][0-7_]+$|[-+]?[0-9]+\.$"),
+    list("-+.0123456789"),
+)
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("[yYnN]$"), list("yYnN"))
+
+
 def _to_yaml(*documents: Document) -> str:
     return yaml.dump_all(
-        documents, Dumper=yaml.CSafeDumper, sort_keys=False, default_flow_style=False, width=1000
+        documents, Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=1000
     )
 
 
