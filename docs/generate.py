@@ -31,7 +31,7 @@ def rules_page() -> str:
             "",
             f"*{rule.severity.value}.* {_line(rule.why)}",
             "",
-            f"**Do:** {_line(rule.do)}",
+            f"**Do:** {_line(rule.remedy)}",
             "",
             f"<sub>{_line(rule.source)}</sub>",
             "",
@@ -57,7 +57,7 @@ def checks_page() -> str:
             and not kind.__name__.startswith("_")
         ]
         if kinds:
-            lines += ["", f"## {service.name}: {service.title}"]
+            lines += ["", f"## {service.title}"]
         for kind in sorted(kinds, key=lambda kind: kind.kind):
             title, _, body = inspect.cleandoc(kind.__doc__ or "").partition("\n\n")
             body = body.replace("Passes:", "**Passes:**").replace("\nFails:", "\n\n**Fails:**")

@@ -1,0 +1,175 @@
+"""Live checks, judged on outputs as real daemons print them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from goldentooth import open_project
+from goldentooth.check import Check, Output, State, judge_all
+from goldentooth.model import Network
+from goldentooth.services import all_services
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    return open_project(ROOT / "config.yaml").network
+
+
+def find(network: Network, wanted: str) -> Check:
+    checks = {
+        check.id: check
+        for service in all_services()
+        for node in service.hosts(network)
+        for check in service.checks(network, node)
+    }
+    return checks[wanted]
+
+
+def judge(
+    check: Check, stdout: object, *, status: int = 0, stderr: bytes = b""
+) -> tuple[State, str]:
+    text = stdout if isinstance(stdout, str) else json.dumps(stdout)
+    output = Output(text.encode(), stderr, status)
+    (result,) = judge_all([("x", check)], dict.fromkeys(check.reads(), output))
+    return result.outcome.state, result.outcome.seen
+
+
+def test_every_check_has_its_own_id(network: Network) -> None:
+    ids = [
+        check.id
+        for service in all_services()
+        for node in service.hosts(network)
+        for check in service.checks(network, node)
+    ]
+    assert len(ids) == len(set(ids))
+    assert {"bgp.session[fenn]", "bgp.route[10.4.11.5/32]", "route.vip[allyrion]"} <= set(ids)
+    assert {"haproxy.backend[dalt]", "haproxy.metrics[allyrion]"} <= set(ids)
+
+
+def test_every_check_says_what_passes_and_what_fails(network: Network) -> None:
+    kinds = {
+        type(check)
+        for service in all_services()
+        for node in service.hosts(network)
+        for check in service.checks(network, node)
+    }
+    for kind in kinds:
+        assert "Passes:" in (kind.__doc__ or ""), kind
+        assert "Fails:" in (kind.__doc__ or ""), kind
+
+
+PEER = {"remoteAs": 64501, "state": "Established", "peerUptime": "00:01:02"}
+
+
+@pytest.mark.parametrize(
+    ("peers", "state"),
+    [
+        ({"10.4.0.15": PEER}, State.PASSED),
+        ({"10.4.0.15": PEER | {"state": "Active"}}, State.FAILED),
+        ({"10.4.0.15": PEER | {"remoteAs": 64999}}, State.FAILED),
+        ({"10.4.0.16": PEER}, State.FAILED),
+        ({}, State.FAILED),
+    ],
+)
+def test_a_session_is_established_with_the_right_as(
+    network: Network, peers: dict[str, object], state: State
+) -> None:
+    assert judge(find(network, "bgp.session[fenn]"), {"peers": peers})[0] is state
+
+
+@pytest.mark.parametrize(
+    "output", ["", "garbage", "[]", "null", '{"peers": 5}', '{"peers": {"10.4.0.15": {}}}']
+)
+def test_garbage_is_unknown_and_never_a_pass(network: Network, output: str) -> None:
+    assert judge(find(network, "bgp.session[fenn]"), output)[0] is State.UNKNOWN
+
+
+def test_a_command_that_is_not_there_is_unknown(network: Network) -> None:
+    state, seen = judge(
+        find(network, "bgp.session[fenn]"), "", status=127, stderr=b"sh: vtysh: not found\n"
+    )
+    assert state is State.UNKNOWN
+    assert "vtysh: not found" in seen
+
+
+@pytest.mark.parametrize(
+    ("hops", "state"), [(12, State.PASSED), (11, State.FAILED), (0, State.FAILED)]
+)
+def test_a_service_address_has_a_next_hop_for_each_speaker(
+    network: Network, hops: int, state: State
+) -> None:
+    routes = {"10.4.11.5/32": [{"nexthops": [{"fib": True}] * hops + [{"duplicate": True}]}]}
+    assert judge(find(network, "bgp.route[10.4.11.5/32]"), routes)[0] is state
+
+
+def test_a_leaked_pod_route_is_named(network: Network) -> None:
+    check = find(network, "bgp.foreign")
+    good = {"10.4.11.5/32": [], "10.4.15.7/32": []}
+    assert judge(check, good)[0] is State.PASSED
+    assert judge(check, good | {"192.168.66.0/24": []}) == (State.FAILED, "192.168.66.0/24")
+
+
+ROUTE = {"dst": "10.4.11.0/24", "gateway": "10.4.0.1", "dev": "eth0"}
+
+
+@pytest.mark.parametrize(
+    ("routes", "state"),
+    [
+        ([ROUTE], State.PASSED),
+        ([{"dst": "10.4.11.0/24", "dev": "eth0"}], State.FAILED),
+        ([ROUTE | {"gateway": "10.4.0.2"}], State.FAILED),
+        ([ROUTE | {"dev": "wlan0"}], State.FAILED),
+        ([ROUTE, ROUTE | {"dev": "wlan0", "metric": 600}], State.FAILED),
+        ([], State.FAILED),
+    ],
+)
+def test_the_load_balancer_goes_through_the_router(
+    network: Network, routes: list[object], state: State
+) -> None:
+    assert judge(find(network, "route.vip[allyrion]"), routes)[0] is state
+
+
+@pytest.mark.parametrize(
+    ("flags", "state"), [(["BROADCAST"], State.PASSED), (["UP"], State.FAILED)]
+)
+def test_the_wireless_interface_is_down(network: Network, flags: list[str], state: State) -> None:
+    links = [{"ifname": "wlan0", "flags": flags}]
+    assert judge(find(network, "interface.down[fenn]"), links)[0] is state
+
+
+@pytest.mark.parametrize(
+    ("metrics", "state"),
+    [
+        ('haproxy_server_status{proxy="control-planes",server="dalt",state="UP"} 1', State.PASSED),
+        (
+            'haproxy_server_status{proxy="control-planes",server="dalt",state="DOWN"} 1',
+            State.FAILED,
+        ),
+        ('haproxy_server_status{proxy="control-planes",server="dalt",state="UP"} 0', State.FAILED),
+        ('haproxy_server_status{proxy="x",server="dalt",state="UP"} 1', State.FAILED),
+        ("", State.FAILED),
+    ],
+)
+def test_a_backend_is_up_in_haproxys_own_words(
+    network: Network, metrics: str, state: State
+) -> None:
+    assert judge(find(network, "haproxy.backend[dalt]"), metrics)[0] is state
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "state"),
+    [("ok", 0, State.PASSED), ("bad", 0, State.FAILED), ("", 7, State.FAILED)],
+)
+def test_the_api_says_ok(network: Network, answer: str, status: int, state: State) -> None:
+    assert judge(find(network, "api.endpoint[allyrion]"), answer, status=status)[0] is state
+
+
+def test_a_sysctl_has_its_value(network: Network) -> None:
+    check = find(network, "sysctl[router net.ipv4.fib_multipath_hash_policy]")
+    assert judge(check, "1\n")[0] is State.PASSED
+    assert judge(check, "0\n")[0] is State.FAILED
