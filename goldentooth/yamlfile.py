@@ -149,6 +149,7 @@ class _Reader:
     def __init__(self, document: Document) -> None:
         self.document = document
         self.events: Iterator[Any] = iter(())
+        self.brackets = 0  # how many are open here
 
     def read(self, text: str) -> None:
         try:
@@ -169,8 +170,7 @@ class _Reader:
     def _read_top(self, event: Any) -> None:
         if type(event) is yaml.MappingStartEvent:
             self.document.marks[()] = (1, 1, 1, 1)
-            self._check_plain_node((), event)
-            self.document.value = self._mapping(())
+            self.document.value = self._node((), event)
         elif (
             type(event) is yaml.ScalarEvent
             and event.implicit[0]
@@ -200,7 +200,10 @@ class _Reader:
             self._problem(event, "nested too deeply", f"at most {_DEPTH_LIMIT} levels")
             self._skip()
             return None
-        return self._mapping(path) if kind is yaml.MappingStartEvent else self._list(path)
+        self.brackets += bool(event.flow_style)
+        value = self._mapping(path) if kind is yaml.MappingStartEvent else self._list(path)
+        self.brackets -= bool(event.flow_style)
+        return value
 
     def _mapping(self, path: KeyPath) -> dict[str, Any]:
         result: dict[str, Any] = {}
@@ -225,7 +228,7 @@ class _Reader:
                     "merge key << is not used in facts",
                     "state a shared fact once, in a group or in the defaults",
                 )
-            elif event.implicit[0] and (key in _CONSTANTS or _is_ambiguous(key)):
+            elif event.implicit[0] and (key in _CONSTANTS or self._is_ambiguous(key)):
                 shown = _shown(key, path)
                 self._problem(
                     event, f"key {shown} is not text to YAML", f'write "{shown}" in quotes'
@@ -268,7 +271,7 @@ class _Reader:
                 return int(text)
             if _FLOAT.fullmatch(text):
                 return float(text)
-        if _is_ambiguous(text):
+        if self._is_ambiguous(text):
             shown = _shown(text, path)
             self._problem(
                 event,
@@ -278,6 +281,16 @@ class _Reader:
             )
         return text
 
+    def _is_ambiguous(self, text: str) -> bool:
+        """Tell whether a plain scalar is no text, or not this text, to some reader of YAML."""
+        if text in _YAML_1_1_WORDS:
+            return True
+        if self.brackets and "?" in text:  # ends the scalar for PyYAML, not for libyaml
+            return True
+        return text[0] in _NUMBER_STARTS and bool(
+            _NUMBER_LIKE.fullmatch(text) or _TIMESTAMP.fullmatch(text)
+        )
+
     def _check_plain_node(self, path: KeyPath, event: Any) -> None:
         if event.anchor is not None:
             self._problem(
@@ -285,7 +298,7 @@ class _Reader:
                 f"anchor {_shown('&' + event.anchor, path)} is not used in facts",
                 "state a shared fact once, in a group or in the defaults",
             )
-        if event.tag is not None and event.tag != "!":
+        if event.tag is not None:
             self._problem(
                 event,
                 f"tag {_shown(event.tag, path)} is not used in facts",
@@ -305,13 +318,6 @@ class _Reader:
         mark = event.start_mark
         where = Location(self.document.file, mark.line + 1, mark.column + 1)
         self.document.problems.append(Problem(message, where, remedy))
-
-
-def _is_ambiguous(text: str) -> bool:
-    """Tell whether a plain scalar is no text, or not the same text, to some reader of YAML."""
-    if text[0] in _NUMBER_STARTS:
-        return bool(_NUMBER_LIKE.fullmatch(text) or _TIMESTAMP.fullmatch(text))
-    return text in _YAML_1_1_WORDS
 
 
 def _shown(text: str, path: KeyPath) -> str:
