@@ -78,10 +78,10 @@ def shipped(tmp_path: Path) -> Shipped:
     return copy_inventory(tmp_path / "inventory")
 
 
-@pytest.fixture
-def another(tmp_path: Path) -> Callable[[str], Shipped]:
-    """Return a function that makes a further copy, by name."""
-    return lambda name: copy_inventory(tmp_path / name)
+@pytest.fixture(scope="session")
+def copy() -> Callable[[Path], Shipped]:
+    """Return a function that copies the shipped inventory to a folder."""
+    return copy_inventory
 
 
 @pytest.fixture(scope="session")
