@@ -1,0 +1,270 @@
+"""Interfaces and routes, brought up and down by the real ifupdown in a namespace."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from goldentooth.model import Network
+from goldentooth.services.routes import SERVICE, kernel_settings
+from tests.namespaces import Namespace, namespaces, needs, needs_root, run_judge
+from tests.sites import Site
+
+ETH0 = "etc/network/interfaces.d/eth0.cfg"
+WLAN0 = "etc/network/interfaces.d/wlan0.cfg"
+SYSCTL = "etc/sysctl.d/60-goldentooth.conf"
+needs_ifup = needs("ifup", "ifupdown")
+
+CONNECTED = "10.4.0.0/20 dev eth0 proto kernel scope link src"
+DEFAULT = "default via 10.4.0.1 dev eth0 onlink"
+ON_LINK = "10.4.11.0/24 dev eth0 scope link"
+VIA_ROUTER = "10.4.11.0/24 via 10.4.0.1 dev eth0"
+
+
+# -- what is meant -----------------------------------------------------------------------
+
+
+def test_load_balancer_addresses_are_on_link_for_kubernetes_nodes_only(network: Network) -> None:
+    """Measured: nobody answers ARP for them, so on any other host on-link is a black hole."""
+    for node in network.nodes.values():
+        routes = [str(route) for route in network.routes(node)]
+        if node.is_router:
+            assert routes == []
+        elif node.is_kubernetes_node:
+            assert routes == ["10.4.11.0/24 dev eth0"]
+        else:
+            assert routes == ["10.4.11.0/24 via 10.4.0.1 dev eth0"]
+
+
+def test_the_file_and_the_live_commands_make_the_same_route(site: Site, network: Network) -> None:
+    site.project().render(services=["routes"])
+    for node in network.nodes.values():
+        if node.is_router:
+            continue
+        text = (site.build / node.name / ETH0).read_text()
+        live = [c for c in SERVICE.activate(network, node) if c.startswith("ip -4 route")]
+        assert live
+        assert all(f"    up   {command}\n" in text for command in live)
+
+
+def test_the_router_has_no_gateway_and_no_route_to_the_pool(site: Site) -> None:
+    text = site.text(f"_twin/router/{ETH0}", services=["routes"])
+    assert "gateway" not in text
+    assert "10.4.11.0" not in text
+    assert not (site.build / "router/etc/network").exists()  # OPNsense keeps its own
+
+
+def test_forwarding_is_set_where_a_role_needs_it(network: Network) -> None:
+    for node in network.nodes.values():
+        keys = set(kernel_settings(node))
+        if node.is_router:
+            assert keys == {"net.ipv4.ip_forward", "net.ipv4.fib_multipath_hash_policy"}
+        elif node.is_kubernetes_node:
+            assert keys == {"net.ipv4.ip_forward"}
+        else:
+            assert keys == set()
+
+
+def test_a_role_without_kernel_settings_gets_no_file(site: Site) -> None:
+    site.project().render(services=["routes"])
+    assert not (site.build / "allyrion" / SYSCTL).exists()
+    assert "\nnet.ipv4.ip_forward = 1\n" in (site.build / "fenn" / SYSCTL).read_text()
+    router = (site.build / "_twin/router" / SYSCTL).read_text()
+    assert "\nnet.ipv4.fib_multipath_hash_policy = 1\n" in router
+
+
+def test_a_host_without_a_wireless_interface_has_no_file_for_one(site: Site) -> None:
+    site.project().render(services=["routes"])
+    assert (site.build / "fenn" / WLAN0).exists()
+    assert not (site.build / "velaryon" / WLAN0).exists()
+    assert "wlan0" not in (site.build / "velaryon" / ETH0).read_text()
+
+
+def test_file_names_are_those_that_a_source_line_reads(site: Site) -> None:
+    """`source /etc/network/interfaces.d/*` reads them; `source-directory` would skip the dot."""
+    site.project().render(services=["routes"])
+    names = {path.name for path in site.build.rglob("interfaces.d/*")}
+    assert names == {"eth0.cfg", "wlan0.cfg"}
+
+
+# -- interface: auto ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def undiscovered(site: Site) -> Site:
+    old = "erenford:\n  hostname: 10.4.0.14\n"
+    return site.edit("inventory/hosts.yaml", old, f"{old}  data:\n    interface: auto\n")
+
+
+def test_an_undiscovered_interface_fails_that_host_and_names_discover(undiscovered: Site) -> None:
+    report = undiscovered.project().render()
+    assert report.status == 2
+    assert [host.host for host in report.hosts if host.has_failed] == ["erenford"]
+    failure = next(host.failure for host in report.hosts if host.host == "erenford")
+    assert "goldentooth-net discover --host erenford" in failure
+    assert len([host for host in report.hosts if host.artifacts]) == 13
+    assert not undiscovered.build.exists()
+
+
+def test_what_was_discovered_is_rendered(undiscovered: Site) -> None:
+    undiscovered.write("inventory/discovered.yaml", "erenford:\n  interface: end0\n")
+    report = undiscovered.project().render(services=["routes"])
+    assert report.status == 0
+    text = (undiscovered.build / "erenford/etc/network/interfaces.d/end0.cfg").read_text()
+    assert "iface end0 inet static" in text
+    assert "ip -4 route replace 10.4.11.0/24 dev end0" in text
+
+
+def test_what_was_discovered_does_not_override_a_pinned_interface(site: Site) -> None:
+    site.write("inventory/discovered.yaml", "fenn:\n  interface: end0\n")
+    assert "iface eth0 " in site.text(f"fenn/{ETH0}")
+
+
+# -- the real ifupdown -------------------------------------------------------------------
+
+
+class Machine:
+    """A host's interfaces in a namespace, and ifupdown on its rendered files."""
+
+    def __init__(self, namespace: Namespace, folder: Path, state: Path) -> None:
+        self.namespace, self.folder, self.state = namespace, folder, state
+        for name in ("eth0", "wlan0"):
+            namespace.run("ip", "link", "add", name, "type", "veth", "peer", f"{name}-end")
+            namespace.run("ip", "link", "set", f"{name}-end", "up")
+        self.namespace.run("ip", "link", "set", "wlan0", "up")
+
+    def ifupdown(self, verb: str, interface: str, *, check: bool = True) -> int:
+        file = self.folder / f"etc/network/interfaces.d/{interface}.cfg"
+        options = ("--no-scripts", f"--interfaces={file}", f"--state-dir={self.state}")
+        return self.namespace.run(verb, *options, interface, check=check).returncode
+
+    def is_up(self, interface: str) -> bool:
+        shown = self.namespace.run("ip", "-br", "link", "show", interface).stdout
+        return "UP" in shown.split()[-1].strip("<>").split(",")
+
+    def addresses(self) -> list[str]:
+        line = self.namespace.run("ip", "-4", "-br", "address", "show", "eth0").stdout
+        return line.split()[2:]
+
+    def activate(self, commands: tuple[str, ...]) -> None:
+        for command in commands:
+            if not command.startswith("sysctl"):  # reads a file that is not on this machine
+                self.namespace.run(*shlex.split(command))
+
+
+@pytest.fixture
+def machine(request: pytest.FixtureRequest, site: Site, tmp_path: Path) -> Iterator[Machine]:
+    assert site.project().render(services=["routes"]).status == 0
+    state = tmp_path / "state"
+    state.mkdir()
+    with namespaces(1) as (namespace,):
+        yield Machine(namespace, site.build / request.param, state)
+
+
+on_link_host = pytest.mark.parametrize("machine", ["fenn"], indirect=True)
+each_kind_of_host = pytest.mark.parametrize(
+    ("machine", "address", "route"),
+    [("fenn", "10.4.0.15/20", ON_LINK), ("allyrion", "10.4.0.10/20", VIA_ROUTER)],
+    indirect=["machine"],
+)
+
+
+@needs_root
+@needs_ifup
+@each_kind_of_host
+def test_ifup_brings_address_gateway_and_route(machine: Machine, address: str, route: str) -> None:
+    machine.ifupdown("ifup", "eth0")
+    assert machine.addresses() == [address]
+    bare = address.removesuffix("/20")
+    assert machine.namespace.routes() == {f"{CONNECTED} {bare}", DEFAULT, route}
+
+
+@needs_root
+@needs_ifup
+@each_kind_of_host
+def test_the_route_survives_ifdown_and_ifup(machine: Machine, address: str, route: str) -> None:
+    machine.ifupdown("ifup", "eth0")
+    before = machine.namespace.routes()
+    machine.ifupdown("ifdown", "eth0")
+    assert machine.namespace.routes() == set()
+    machine.ifupdown("ifup", "eth0")
+    assert machine.namespace.routes() == before
+    assert route in before
+
+
+@needs_root
+@needs_ifup
+@on_link_host
+def test_ifdown_gets_over_a_missing_route(machine: Machine) -> None:
+    machine.ifupdown("ifup", "eth0")
+    machine.namespace.run("ip", "route", "delete", "10.4.11.0/24")
+    assert machine.ifupdown("ifdown", "eth0") == 0
+    assert not machine.is_up("eth0")
+
+
+@needs_root
+@needs_ifup
+@on_link_host
+def test_ifup_mends_a_route_that_is_already_there_and_wrong(machine: Machine) -> None:
+    machine.namespace.run("ip", "link", "set", "eth0", "up")
+    machine.namespace.run("ip", "address", "add", "10.4.0.15/20", "dev", "eth0")
+    machine.namespace.run("ip", "route", "add", "10.4.11.0/24", "via", "10.4.0.9")
+    machine.namespace.run("ip", "address", "delete", "10.4.0.15/20", "dev", "eth0")
+    machine.ifupdown("ifup", "eth0")
+    assert ON_LINK in machine.namespace.routes()
+    assert not any("10.4.0.9" in route for route in machine.namespace.routes())
+
+
+@needs_root
+@needs_ifup
+@on_link_host
+def test_wlan0_is_taken_down_and_ifup_refuses_it(machine: Machine) -> None:
+    assert machine.is_up("wlan0")
+    machine.ifupdown("ifup", "eth0")
+    assert not machine.is_up("wlan0")
+    assert machine.ifupdown("ifup", "wlan0", check=False) != 0
+    assert not machine.is_up("wlan0")
+
+
+@needs_root
+@needs_ifup
+@on_link_host
+def test_a_host_whose_wlan0_is_not_there_comes_up_all_the_same(machine: Machine) -> None:
+    machine.namespace.run("ip", "link", "delete", "wlan0")
+    assert machine.ifupdown("ifup", "eth0") == 0
+
+
+@needs_root
+@needs_ifup
+@each_kind_of_host
+def test_activating_twice_is_activating_once_and_what_ifup_does(
+    machine: Machine, address: str, route: str, network: Network
+) -> None:
+    machine.ifupdown("ifup", "eth0")
+    made_by_file = machine.namespace.routes()
+    machine.namespace.run("ip", "route", "delete", "10.4.11.0/24")
+    commands = SERVICE.activate(network, network.nodes[machine.folder.name])
+    machine.activate(commands)
+    assert machine.namespace.routes() == made_by_file
+    machine.activate(commands)
+    assert machine.namespace.routes() == made_by_file
+    assert route in made_by_file
+
+
+@needs_root
+@on_link_host
+def test_sysctl_takes_the_rendered_file(machine: Machine) -> None:
+    machine.namespace.run("sysctl", "--quiet", f"--load={machine.folder / SYSCTL}")
+    assert machine.namespace.run("sysctl", "-n", "net.ipv4.ip_forward").stdout == "1\n"
+
+
+@needs_ifup
+def test_the_judge_rejects_a_broken_file(site: Site, tmp_path: Path) -> None:
+    text = site.text(f"fenn/{ETH0}", services=["routes"])
+    broken = tmp_path / "eth0.cfg"
+    broken.write_text(text.replace("inet static", "inet statik"))
+    command = ("ifup", "--no-act", f"--interfaces={broken}", f"--state-dir={tmp_path}", "eth0")
+    assert run_judge(*command).returncode != 0
