@@ -54,7 +54,8 @@ class Contender:
     """One way to make the files.
 
     ``location`` turns a path in its output into the location in ``build/``; None leaves
-    the file out. ``missing`` says why it cannot run here.
+    the file out. ``wants_folders``: it makes files, not folders. ``missing`` says why it
+    cannot run here.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Contender:
     prepare: Callable[[Site], Run]
     most_hosts: int = 10_000
     location: Callable[[str], str | None] = _same
+    wants_folders: bool = False
     missing: str = ""
 
 
@@ -206,6 +208,7 @@ ALL = (
         f"ansible-core {version_of('ansible-core')}, template module, local connection",
         _ansible,
         most_hosts=20,
+        wants_folders=True,
         missing=_installed("ansible-playbook"),
     ),
 )

@@ -17,7 +17,6 @@ import hashlib
 import json
 import os
 import platform
-import shutil
 import statistics
 import subprocess
 import sys
@@ -27,7 +26,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from contenders import ALL, BARE, BENCH, COMPETITORS, CONSOLE, Contender, Run, Site, prepare_folders
+from contenders import ALL, BARE, BENCH, COMPETITORS, CONSOLE, Contender, Site, prepare_folders
 
 FORMAT = "goldentooth-net/bench/1"
 MANIFEST = "manifest.json"
@@ -119,40 +118,37 @@ def make_site(count: int, scratch: Path) -> Site:
 
 
 def compare(
-    count: int, contenders: Sequence[Contender], runs: int, *, again: bool
+    count: int, contenders: Sequence[Contender], runs: int, scratch: Path, *, again: bool
 ) -> dict[str, Any]:
     """Measure all ``contenders`` on one site, in turns; the round before the first warms up."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
-        site = make_site(count, Path(scratch))
-        prepared = {contender.name: contender.prepare(site) for contender in contenders}
-        measured = {contender.name: Measurement(contender.name) for contender in contenders}
-        intended: Digest | None = None
-        for turn in range(runs + 1):
-            for contender in contenders:
-                run = prepared[contender.name]
-                _progress(f"{count} hosts, round {turn} of {runs}: {contender.name}")
-                if not again:
-                    _clear(site, contender, run)
-                took = time_run(run.command, run.environment)
-                made = digest_folder(run.output, contender.location)
-                intended = intended or made
-                measurement = measured[contender.name]
-                measurement.same &= made == intended
-                if turn:
-                    measurement.add(took)
-        _progress("")
+    site = make_site(count, scratch)
+    prepared = {contender.name: contender.prepare(site) for contender in contenders}
+    measured = {contender.name: Measurement(contender.name) for contender in contenders}
+    intended: Digest | None = None
+    for turn in range(runs + 1):
+        for contender in contenders:
+            run = prepared[contender.name]
+            _progress(f"{count} hosts, round {turn} of {runs}: {contender.name}")
+            if run.output.exists() and not again:
+                # Moved, not removed: ext4 looks for inodes that were not freed just now, so
+                # that making files takes several times as long after as many removals.
+                run.output.rename(scratch / f"{contender.name}-{turn}")
+            if contender.wants_folders:
+                prepare_folders(site, run.output)
+            took = time_run(run.command, run.environment)
+            made = digest_folder(run.output, contender.location)
+            intended = intended or made
+            measurement = measured[contender.name]
+            measurement.same &= made == intended
+            if turn:
+                measurement.add(took)
+    _progress("")
     floor = measured[BARE.name].median if BARE.name in measured else None
     return {
         "hosts": count,
         **asdict(intended or Digest(0, 0, "")),
         "contenders": [measurement.to_dict(floor) for measurement in measured.values()],
     }
-
-
-def _clear(site: Site, contender: Contender, run: Run) -> None:
-    shutil.rmtree(run.output, ignore_errors=True)
-    if contender.name == "ansible":
-        prepare_folders(site, run.output)
 
 
 def measure_starts(runs: int) -> list[dict[str, Any]]:
@@ -246,6 +242,13 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--again", action="store_true", help="leave the output of the run before in its place"
     )
+    parser.add_argument(
+        "--scratch",
+        type=Path,
+        metavar="DIR",
+        help="where sites and outputs go (default: the system's temporary folder); a folder in"
+        " memory such as /dev/shm leaves the disk's file system out of the figures",
+    )
     parser.add_argument("--no-starts", action="store_true", help="do not measure cold starts")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     arguments = parser.parse_args()
@@ -258,12 +261,13 @@ def main() -> None:
     """Measure, print, and write JSON if asked."""
     arguments = _parse()
     try:
-        _measure_all(arguments)
+        with tempfile.TemporaryDirectory(prefix="bench-", dir=arguments.scratch) as scratch:
+            _measure_all(arguments, Path(scratch))
     except (RuntimeError, subprocess.CalledProcessError) as error:
         sys.exit(str(error))
 
 
-def _measure_all(arguments: argparse.Namespace) -> None:
+def _measure_all(arguments: argparse.Namespace, scratch: Path) -> None:
     chosen = [one for one in ALL if one.name in arguments.only]
     for contender in chosen:
         print(f"{contender.name:16} {contender.missing or contender.what}")
@@ -284,7 +288,9 @@ def _measure_all(arguments: argparse.Namespace) -> None:
         for contender in chosen:
             if contender not in able and not contender.missing:
                 print(f"{contender.name} is left out above {contender.most_hosts} hosts")
-        size = compare(count, able, arguments.runs or _default_runs(count), again=arguments.again)
+        folder = scratch / str(count)
+        runs = arguments.runs or _default_runs(count)
+        size = compare(count, able, runs, folder, again=arguments.again)
         result["sizes"].append(size)
         print_size(size)
     if not arguments.no_starts:
