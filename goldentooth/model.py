@@ -7,7 +7,7 @@ a backend, a prefix list or a certificate name is a property of :class:`Network`
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 from types import MappingProxyType
@@ -129,6 +129,15 @@ class Network:
     accepted: tuple[tuple[Acceptance, Location], ...] = field(repr=False)
     """Network-wide acceptances of lint findings, and where each stands."""
     sources: Sources = field(repr=False)
+
+    def only(self, names: Iterable[str]) -> Network:
+        """Return the network as if only these hosts were there, and the router.
+
+        What follows from the facts then follows from fewer: a twin of a part is judged so.
+        """
+        kept = {self.router.name, *names}
+        nodes = {name: node for name, node in self.nodes.items() if name in kept}
+        return replace(self, nodes=MappingProxyType(nodes))
 
     # -- who is there ------------------------------------------------------------------
 
