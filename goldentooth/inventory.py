@@ -186,7 +186,7 @@ def _reference_problems(sources: Sources) -> Iterable[Problem]:
     for document in (sources.hosts, sources.groups):
         for name, entry in document.value.items():
             for index, group in enumerate(_parents(entry)):
-                if group not in groups and _is_role_name(group):
+                if _is_role_name(group) and group not in groups:
                     yield Problem(
                         f"{shown(name)}: group {group!r} is not declared in {sources.groups.file}",
                         document.where((name, "groups", index)),

@@ -64,7 +64,7 @@ class _Walk:
         self.document = document
 
     def problems(self, value: Any, kind: Any, path: KeyPath) -> Iterator[Problem]:
-        plain, meta = _without_annotations(kind)
+        plain, metas = _without_annotations(kind)
         origin = typing.get_origin(plain)
         if isinstance(plain, type) and issubclass(plain, msgspec.Struct):
             yield from self._struct_problems(value, plain, path)
@@ -80,7 +80,7 @@ class _Walk:
             if not isinstance(value, list):
                 yield self._problem(path, value, "is not a list", "write `- value` lines or [a, b]")
                 return
-            if meta and meta.min_length and len(value) < meta.min_length:
+            if len(value) < max((meta.min_length or 0 for meta in metas), default=0):
                 yield self._problem(path, value, "is empty", "name at least one")
             for index, inner in enumerate(value):
                 yield from self.problems(inner, typing.get_args(plain)[0], (*path, index))
@@ -145,27 +145,27 @@ class _Walk:
     def _problem(
         self, path: KeyPath, value: Any, says: str, remedy: str, *, key: bool = False
     ) -> Problem:
-        name = "" if key else f"{_name(path)} "
-        shown = _shown(value)
+        owner = path
+        while owner and isinstance(owner[-1], int):  # an item is told by its list's name
+            owner = owner[:-1]
+        name = "" if key else f"{_name(owner)} "
         return Problem(
-            f"{_subject(path[:-1])}{name}{shown} {says}",
+            f"{_subject(owner[:-1])}{name}{_shown(value)} {says}",
             self.document.where(path, key=key),
             remedy,
         )
 
 
-def _without_annotations(kind: Any) -> tuple[Any, msgspec.Meta | None]:
+def _without_annotations(kind: Any) -> tuple[Any, list[msgspec.Meta]]:
     if typing.get_origin(kind) is typing.Annotated:
         plain, *rest = typing.get_args(kind)
-        described = [meta for meta in rest if isinstance(meta, msgspec.Meta)]
-        return plain, described[0] if described else None
-    return kind, None
+        return plain, [meta for meta in rest if isinstance(meta, msgspec.Meta)]
+    return kind, []
 
 
 def _what_is_wrong(value: Any, kind: Any) -> tuple[str, str, bool]:
     """Return what ``value`` is not, what would be right, and whether it must not be shown."""
-    plain, _ = _without_annotations(kind)
-    metas = [meta for meta in typing.get_args(kind)[1:] if isinstance(meta, msgspec.Meta)]
+    plain, metas = _without_annotations(kind)
     worded = next((meta for meta in metas if meta.extra and "says" in meta.extra), None)
     if typing.get_origin(plain) is typing.Literal:
         choices = [str(choice) for choice in typing.get_args(plain)]
@@ -200,8 +200,8 @@ def _wrong_number(value: Any, metas: list[msgspec.Meta]) -> tuple[str, str]:
 
 
 def _describe(kind: Any) -> str:
-    _, meta = _without_annotations(kind)
-    return f"it says: {meta.description}" if meta and meta.description else ""
+    _, metas = _without_annotations(kind)
+    return next((f"it says: {meta.description}" for meta in metas if meta.description), "")
 
 
 def _subject(path: KeyPath) -> str:
@@ -211,7 +211,7 @@ def _subject(path: KeyPath) -> str:
 
 
 def _name(path: KeyPath) -> str:
-    return next((shown(part) for part in reversed(path) if isinstance(part, str)), "the file")
+    return shown(path[-1]) if path else "the file"
 
 
 def _shown(value: Any) -> str:
