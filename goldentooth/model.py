@@ -46,6 +46,9 @@ class Node:
     def __str__(self) -> str:
         return self.name
 
+    def __hash__(self) -> int:
+        return hash(self.name)  # its facts hold a mapping, which has no hash
+
     @property
     def interface(self) -> str:
         """The interface on the infrastructure network.
