@@ -211,6 +211,7 @@ class Project:
             nornir.data.reset_failed_hosts()
             rendered = tuple(_host_render(name, outcome[name]) for name in nornir.inventory.hosts)
             chosen = set(nornir.inventory.hosts)
+            unknown = {host.host for host in rendered if host.failure}
             names = {service.name for service in chosen_services}
             made = {a.location: a.entry() for host in rendered for a in host.artifacts}
             replaced = {
@@ -219,8 +220,12 @@ class Project:
                 if (entry["host"] in chosen or entry["host"] not in self.network.nodes)
                 and (entry["service"] in names or not services)
             }
-            removed = sorted(replaced - made.keys())
-            if not (made or removed or any(host.failure for host in rendered)):
+            removed = sorted(
+                location
+                for location in replaced - made.keys()
+                if staging.earlier[location]["host"] not in unknown
+            )
+            if not (made or removed or unknown):
                 raise UsageError(
                     f"nothing is selected: {', '.join(sorted(names))} has no artifact on"
                     f" {', '.join(sorted(chosen))}"

@@ -5,9 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
+from traceback import walk_tb
 from typing import TYPE_CHECKING
 
-from jinja2 import Environment, FileSystemLoader, TemplateError, TemplateNotFound
+from jinja2 import (
+    Environment,
+    FileSystemLoader,
+    TemplateError,
+    TemplateNotFound,
+    TemplateSyntaxError,
+)
 from nornir.core.exceptions import NornirSubTaskError
 from nornir.core.task import Result, Task
 from nornir_jinja2.plugins.tasks import template_file
@@ -85,19 +92,21 @@ def _fill(task: Task, job: RenderJob, draft: Draft) -> str:
 
 def _template_failure(job: RenderJob, draft: Draft, cause: BaseException | None) -> str:
     """Say which template, which line, and what is wrong there."""
-    line = getattr(cause, "lineno", None)
-    name = getattr(cause, "name", None) or draft.template
-    trace = cause.__traceback__ if cause else None
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename.endswith(".j2"):
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    what = cause.message if isinstance(cause, TemplateError) and cause.message else cause
     loader = job.templates.loader
     folder = Path(loader.searchpath[0]) if isinstance(loader, FileSystemLoader) else Path()
+    file, line = folder / str(draft.template), 1
+    for frame, number in walk_tb(cause.__traceback__ if cause else None):
+        if frame.f_code.co_filename.endswith(".j2"):  # Jinja names its code after the template
+            file, line = Path(frame.f_code.co_filename), number
+    what: object = cause
     if isinstance(cause, TemplateNotFound):
-        what = "no such template"
-    return f"{display_path(folder / str(name))}:{line or 1}: {what} (for {draft.path})"
+        what = f"there is no template {cause.name}"
+    elif isinstance(cause, TemplateSyntaxError):
+        file, line = folder / str(cause.name or draft.template), cause.lineno
+        what = cause.message
+    elif isinstance(cause, TemplateError):
+        what = cause.message or cause
+    return f"{display_path(file)}:{line}: {what} (for {draft.path})"
 
 
 def _render_of(job: RenderJob, node: Node, artifacts: tuple[Artifact, ...]) -> HostRender:
