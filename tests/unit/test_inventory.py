@@ -332,6 +332,22 @@ def test_facts_are_inherited_as_nornir_inherits_them(
     assert_nodes_agree(shipped.load())
 
 
+def test_roles_are_in_the_order_of_nornir_s_own_example(shipped: Shipped) -> None:
+    """The one in the docstring of ``InventoryElement.extended_groups``."""
+    shipped.write(
+        "groups",
+        shipped.path("groups").read_text()
+        + "group_a: {groups: [group_1, group_2]}\ngroup_b: {groups: [group_2, group_3]}\n"
+        "group_1: {groups: [group_x]}\ngroup_2:\ngroup_3:\ngroup_x:\ntop: {groups: [group_a, group_b]}\n",
+    )
+    shipped.edit("hosts", "[gpu, worker]", "[top]")
+    inventory = shipped.load()
+    assert_nodes_agree(inventory)
+    assert inventory.network.nodes["velaryon"].roles == (
+        *("top", "group_a", "group_1", "group_x", "group_2", "group_b", "group_3"),
+    )
+
+
 def test_many_diamonds_of_groups_take_no_time(shipped: Shipped) -> None:
     """Twenty-five in a row have 2^25 ways from bottom to top."""
     layers = "".join(

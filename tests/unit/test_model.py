@@ -127,6 +127,11 @@ def test_addresses_in_the_certificate_are_sorted_as_addresses(shipped: Shipped) 
     assert network.cert_sans[:4] == ("10.4.0.9", "10.4.0.10", "10.4.0.11", "10.4.0.13")
 
 
+def test_names_in_the_certificate_are_sorted_whatever_the_order_of_hosts(shipped: Shipped) -> None:
+    shipped.edit("hosts", "allyrion:", "zed:")
+    assert shipped.network.cert_sans[-2:] == ("zed", "zed.nodes.goldentooth.net")
+
+
 def test_stated_names_of_the_certificate_are_kept_as_they_are(shipped: Shipped) -> None:
     shipped.edit("defaults", "api_port: 6443", "api_port: 6443\n    cert_sans: [b.net, 10.4.0.99]")
     assert shipped.network.cert_sans == ("b.net", "10.4.0.99")
