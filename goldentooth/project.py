@@ -316,7 +316,12 @@ class Project:
             for key, value in self.config.inventory.options.items()
         }
         plugin = self._plugin("inventory", name, known, InventoryPluginRegister, options)
-        inventory = plugin.load()
+        try:
+            inventory = plugin.load()
+        except GoldentoothError:
+            raise
+        except Exception as error:  # whatever another plugin comes upon
+            raise self._mistake(f"inventory plugin {name}: {error!r}") from error
         if not isinstance(inventory, FactsInventory):
             raise self._mistake(f"inventory plugin {name} does not give a network's facts")
         return inventory

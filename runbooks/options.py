@@ -70,12 +70,12 @@ def write_output(arguments: Namespace, text: str) -> None:
             raise OutputError("stdout is closed: use --output")
         sys.stdout.write(text)
         return
-    target = Path(arguments.output).resolve()
+    target = Path(arguments.output)
     try:
         if target.exists() and not target.is_file():  # /dev/stdout, a pipe: nothing to replace
             target.write_text(text, encoding="utf-8")
         else:
-            _replace(target, text)
+            _replace(target.resolve(), text)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise OutputError(f"{arguments.output} cannot be written: {reason}") from error
