@@ -338,7 +338,8 @@ def test_roles_are_in_the_order_of_nornir_s_own_example(shipped: Shipped) -> Non
         "groups",
         shipped.path("groups").read_text()
         + "group_a: {groups: [group_1, group_2]}\ngroup_b: {groups: [group_2, group_3]}\n"
-        "group_1: {groups: [group_x]}\ngroup_2:\ngroup_3:\ngroup_x:\ntop: {groups: [group_a, group_b]}\n",
+        "group_1: {groups: [group_x]}\ngroup_2:\ngroup_3:\ngroup_x:\n"
+        "top: {groups: [group_a, group_b]}\n",
     )
     shipped.edit("hosts", "[gpu, worker]", "[top]")
     inventory = shipped.load()
