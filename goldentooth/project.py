@@ -209,6 +209,8 @@ class Project:
             job = RenderJob(self.network, placed, self.templates, staging, validate, stop)
             outcome = nornir.run(render_host, name="render", job=job, raise_on_error=False)
             nornir.data.reset_failed_hosts()
+            if stop.is_set():
+                raise KeyboardInterrupt
             rendered = tuple(_host_render(name, outcome[name]) for name in nornir.inventory.hosts)
             chosen = set(nornir.inventory.hosts)
             unknown = {host.host for host in rendered if host.failure}
@@ -236,7 +238,7 @@ class Project:
                 str(folder),
                 check,
             )
-            if not check and not report.has_failed:
+            if not check and not report.has_failed and not stop.is_set():
                 kept = {
                     location: entry
                     for location, entry in staging.earlier.items()
@@ -390,21 +392,27 @@ def _check_results(checks: Sequence[tuple[str, Check]], results: Any) -> tuple[C
 
 @contextmanager
 def _stop_on_interrupt() -> Iterator[Event]:
-    """Give an event that Ctrl-C sets, so that hosts which have not begun are left out."""
+    """Give an event that Ctrl-C sets; raise KeyboardInterrupt where the block ends.
+
+    Workers see the event and end by themselves: nobody writes any more when files are removed.
+    """
     stop = Event()
     if current_thread() is not main_thread():
         yield stop
         return
 
     def interrupt(*_signal: object) -> None:
+        if stop.is_set():  # pressed again
+            raise KeyboardInterrupt
         stop.set()
-        raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGINT, interrupt)
     try:
         yield stop
     finally:
         signal.signal(signal.SIGINT, before)
+    if stop.is_set():
+        raise KeyboardInterrupt
 
 
 def _read_config(path: Path) -> Config:

@@ -71,6 +71,8 @@ def _artifacts(task: Task, job: RenderJob, node: Node) -> list[Artifact]:
         if node.name not in hosts:
             continue
         for draft in service.drafts(job.network, node):
+            if job.stop.is_set():
+                raise RenderError("interrupted")
             text = draft.text if draft.text is not None else _fill(task, job, draft)
             artifact = draft.finished(service.name, node.name, text)
             job.staging.write(artifact)

@@ -26,7 +26,6 @@ HEAVY = (
     "rich",
     "pydantic",
     "dask",
-    "ruamel.yaml.main",
 )
 
 
