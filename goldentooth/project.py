@@ -207,8 +207,11 @@ class Project:
                 for service in chosen_services
             )
             job = RenderJob(self.network, placed, self.templates, staging, validate, stop)
-            outcome = nornir.run(render_host, name="render", job=job, raise_on_error=False)
-            nornir.data.reset_failed_hosts()
+            failed_before = set(nornir.data.failed_hosts)
+            outcome = nornir.run(
+                render_host, name="render", job=job, raise_on_error=False, on_failed=True
+            )
+            nornir.data.failed_hosts = failed_before  # what failed over SSH is no concern here
             if stop.is_set():
                 raise KeyboardInterrupt
             rendered = tuple(_host_render(name, outcome[name]) for name in nornir.inventory.hosts)
