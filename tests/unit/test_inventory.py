@@ -81,21 +81,9 @@ def assert_inventories_equal(ours: Inventory, theirs: Inventory) -> None:
 
 
 def simple(folder: Path) -> Inventory:
-    """Load with Nornir's own plugin, which cannot take a group without any entry.
-
-    It calls ``.get`` on every entry, so ``haproxy:`` is written as ``haproxy: {}`` for it.
-    """
-    lines = (folder / "groups.yaml").read_text().splitlines()
-    following = [*lines[1:], ""]
-    filled = [
-        f"{line} {{}}" if line[:1].isalnum() and not after.startswith(" ") else line
-        for line, after in zip(lines, following, strict=True)
-    ]
-    groups = folder / "groups-for-nornir.yaml"
-    groups.write_text("\n".join(filled) + "\n")
-    return SimpleInventory(
-        str(folder / "hosts.yaml"), str(groups), str(folder / "defaults.yaml")
-    ).load()
+    """Load with Nornir's own plugin."""
+    files = (str(folder / f"{name}.yaml") for name in ("hosts", "groups", "defaults"))
+    return SimpleInventory(*files).load()
 
 
 # -- the shipped files ---------------------------------------------------------------------

@@ -181,7 +181,7 @@ def test_an_empty_or_unknown_selection_is_refused(
 
 
 def test_a_group_without_members_is_refused(site: Site) -> None:
-    site.edit("inventory/groups.yaml", "\nstep_ca:\n", "\nstep_ca:\nspare:\n")
+    site.edit("inventory/groups.yaml", "\nstep_ca: {}\n", "\nstep_ca: {}\nspare: {}\n")
     with pytest.raises(UsageError, match="nobody is in spare"):
         site.project().render(groups=["spare"])
 
