@@ -1,0 +1,206 @@
+"""What must be so on a twin that is up: units active, sessions Established, backends UP."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import socket
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from goldentooth.twin.errors import Shortfall, TwinError
+from goldentooth.twin.machine import Machine
+from goldentooth.twin.state import Record
+
+LOG_LINES = 12
+
+
+class Expectation(Protocol):
+    """Something that can be looked at again and again until it is so."""
+
+    def look(self) -> list[Shortfall]:
+        """Return what is not as it should be; nothing if all is."""
+
+
+@dataclass(frozen=True)
+class UnitsActive:
+    """Every unit of a host is active; a host that is off, or still booting, has none that is."""
+
+    machine: Machine
+
+    def look(self) -> list[Shortfall]:
+        """Return the units that are not active."""
+        if not self.machine.is_running:
+            return [Shortfall(self.machine.name, "power", "powered off")]
+        return [
+            Shortfall(self.machine.name, f"unit[{unit}]", seen)
+            for unit, seen in unit_states(self.machine).items()
+            if seen != "active"
+        ]
+
+
+@dataclass(frozen=True)
+class SessionsEstablished:
+    """The router's BGP sessions with all nodes that are up are Established."""
+
+    router: Machine
+    neighbors: Mapping[str, str]
+
+    def look(self) -> list[Shortfall]:
+        """Return the sessions that are not."""
+        try:
+            seen = session_states(self.router)
+        except TwinError as error:
+            return [Shortfall(self.router.name, "bgp", error.message)]
+        return [
+            Shortfall(
+                self.router.name,
+                f"bgp.session[{node}]",
+                seen.get(address, "not configured on the router"),
+            )
+            for address, node in self.neighbors.items()
+            if seen.get(address) != "Established"
+        ]
+
+
+@dataclass(frozen=True)
+class BackendsUp:
+    """A load balancer's last check of every server on a host that is up succeeded."""
+
+    machine: Machine
+    admin_socket: str
+    servers: tuple[str, ...]
+
+    def look(self) -> list[Shortfall]:
+        """Return the servers that are not up."""
+        try:
+            seen = backend_states(self.machine, self.admin_socket)
+        except (TwinError, OSError) as error:
+            return [Shortfall(self.machine.name, "haproxy", str(error))]
+        return [
+            Shortfall(
+                self.machine.name,
+                f"haproxy.backend[{server}]",
+                seen.get(server, "not configured"),
+            )
+            for server in self.servers
+            if not seen.get(server, "").startswith("UP L4OK")
+        ]
+
+
+def expectations(record: Record, machines: Mapping[str, Machine]) -> list[Expectation]:
+    """Return all that must be so on the twin of ``record``."""
+    found: list[Expectation] = [
+        UnitsActive(machine) for machine in machines.values() if machine.record.boots
+    ]
+    if record.router and record.sessions:
+        found.append(SessionsEstablished(machines[record.router], record.sessions))
+    found += [
+        BackendsUp(machines[host], record.admin_sockets[host], servers)
+        for host, servers in record.backends.items()
+    ]
+    return found
+
+
+def unit_states(machine: Machine) -> dict[str, str]:
+    """Return the state of each of the host's units: ``active``, or what systemd says instead."""
+    units = machine.record.units
+    fields = "--property=Id,ActiveState,SubState,Result,LoadState"
+    text = machine.run(["systemctl", "show", fields, "--", *units]).stdout.decode()
+    states: dict[str, str] = {}
+    for block in text.strip().split("\n\n"):
+        values = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        if values.get("ActiveState") == "active":
+            states[values["Id"]] = "active"
+        elif "Id" in values:
+            details = (values["SubState"], values["Result"], values["LoadState"])
+            states[values["Id"]] = f"{values['ActiveState']} ({', '.join(details)})"
+    return {unit: states.get(unit, "systemd does not answer yet") for unit in units}
+
+
+def session_states(router: Machine) -> dict[str, str]:
+    """Return the state of each of the router's BGP sessions, by neighbor address."""
+    text = router.check(["vtysh", "-c", "show bgp ipv4 unicast summary json"])
+    try:
+        summary = json.loads(text)
+    except json.JSONDecodeError:
+        raise TwinError(f"{router.name}: vtysh: {text.strip()}") from None
+    peers = summary.get("peers") or summary.get("ipv4Unicast", {}).get("peers", {})
+    return {address: peer["state"] for address, peer in peers.items()}
+
+
+def backend_states(machine: Machine, admin_socket: str) -> dict[str, str]:
+    """Return status and last check of each HAProxy server, by address and port.
+
+    As in ``show stat`` (HAProxy management guide §9.1): ``UP L4OK``, ``DOWN L4CON`` …
+    """
+    answer = ask_haproxy(machine, admin_socket, "show stat")
+    rows = csv.DictReader(answer.removeprefix("# ").splitlines())
+    return {row["addr"]: f"{row['status']} {row['check_status']}" for row in rows if row["addr"]}
+
+
+def ask_haproxy(machine: Machine, admin_socket: str, command: str) -> str:
+    """Return what HAProxy's runtime API answers to ``command``.
+
+    Raises:
+        OSError: if nothing listens there.
+    """
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(5)
+        connection.connect(str(machine.path(admin_socket)))
+        connection.sendall(f"{command}\n".encode())
+        return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+
+
+def find_admin_socket(haproxy_cfg: str) -> str | None:
+    """Return the path of the runtime API's socket, as haproxy.cfg says.
+
+    >>> find_admin_socket("stats socket /run/haproxy/admin.sock mode 660")
+    '/run/haproxy/admin.sock'
+    """
+    found = re.search(r"^\s*stats\s+socket\s+(/\S+)", haproxy_cfg, re.MULTILINE)
+    return found[1] if found else None
+
+
+def reset_sessions(record: Record, machines: Mapping[str, Machine], hosts: Iterable[str]) -> None:
+    """Reset the sessions of ``hosts`` that one side holds for Established and the other does not.
+
+    A neighbor that comes back is refused for as long as the other side believes in the old
+    session: up to the hold time (RFC 4271 §6.8).
+    """
+    if record.router is None or not machines[record.router].is_running:
+        return
+    router = machines[record.router]
+    touched = set(hosts)
+    for address, node in record.sessions.items():
+        if {node, record.router} & touched and machines[node].is_running:
+            try:
+                stuck = set(session_states(machines[node]).values()) != {"Established"}
+            except TwinError:
+                stuck = True
+            if stuck:
+                router.run(["vtysh", "-c", f"clear bgp {address}"])
+
+
+def with_logs(shortfalls: Iterable[Shortfall], machines: Mapping[str, Machine]) -> list[Shortfall]:
+    """Return ``shortfalls``, each with the last log lines of the unit that it is about."""
+    return [
+        Shortfall(fall.host, fall.subject, fall.seen, _log_of(fall, machines[fall.host]))
+        for fall in shortfalls
+    ]
+
+
+def _log_of(shortfall: Shortfall, machine: Machine) -> str:
+    if not machine.is_running:
+        return "\n".join(machine.console.read_text(errors="replace").splitlines()[-LOG_LINES:])
+    named = re.fullmatch(r"unit\[(.+)\]", shortfall.subject)
+    unit = named[1] if named else _UNIT_OF_SUBJECT.get(shortfall.subject.split(".")[0])
+    selection = ["--unit", unit] if unit else []
+    count = f"--lines={LOG_LINES}"
+    done = machine.run(["journalctl", "--no-pager", "--output=short-iso", count, *selection])
+    return done.stdout.decode(errors="replace").strip()
+
+
+_UNIT_OF_SUBJECT = {"bgp": "frr.service", "haproxy": "haproxy.service"}

@@ -1,0 +1,267 @@
+"""What a host's root file system is made of.
+
+Three layers, top first: the host's own (its artifacts, name, keys; in memory, kept while it
+is powered off), one that all hosts of a twin share, and the machine's root file system, which
+is only read. The shared layer hides what is the machine's own: its units, keys, logs, cron,
+home folders. Nothing is started but what is listed here or follows from a host's artifacts.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from functools import cache
+from pathlib import Path
+
+import msgspec
+
+from goldentooth.model import Network, Node
+from goldentooth.twin.errors import TwinError
+from goldentooth.twin.layer import Layer
+
+UNITS_BY_ARTIFACT = {
+    "/etc/frr/frr.conf": "frr.service",
+    "/etc/haproxy/haproxy.cfg": "haproxy.service",
+    "/etc/network/interfaces.d/*": "networking.service",
+}
+"""The unit that an artifact is started by, by its path."""
+
+UNITS_OF_EVERY_HOST = ("ssh.service", "prometheus-node-exporter.service")
+
+_VENDOR_UNITS = "/usr/lib/systemd/system"
+_LOCAL_UNITS = "/etc/systemd/system"
+
+_BOOT = {
+    "sysinit.target.wants": (
+        "systemd-journald.service",
+        "systemd-sysctl.service",
+        "systemd-tmpfiles-setup.service",
+    ),
+    "sockets.target.wants": (
+        "dbus.socket",
+        "systemd-journald.socket",
+        "systemd-journald-dev-log.socket",
+    ),
+    "multi-user.target.wants": (),
+    "timers.target.wants": (),
+    "local-fs.target.wants": (),
+    "graphical.target.wants": (),
+}
+"""All that systemd starts by itself; what else Debian starts takes time and does nothing here."""
+
+_EMPTY_FOLDERS = (
+    _LOCAL_UNITS,
+    "/usr/lib/systemd/system-generators",
+    "/etc/systemd/system-generators",
+    "/etc/systemd/network",
+    "/etc/systemd/journald.conf.d",
+    "/etc/systemd/system.conf.d",
+    "/etc/network/interfaces.d",
+    "/etc/sysctl.d",
+    "/etc/tmpfiles.d",
+    "/etc/ssh",
+    "/etc/cron.d",
+    "/etc/kubernetes",
+    "/var/spool/cron",
+    "/var/lib/systemd",
+    "/var/lib/goldentooth",
+    "/var/log",
+    "/root",
+    "/home",
+    "/srv",
+    "/mnt",
+    "/media",
+)
+_HIDDEN_FILES = ("/usr/sbin/policy-rc.d", "/etc/crontab", "/etc/ld.so.preload")
+
+_JOURNALD = """[Journal]
+Storage=volatile
+RuntimeMaxUse=16M
+RuntimeMaxFileSize=2M
+RateLimitIntervalSec=0
+ForwardToSyslog=no
+ForwardToWall=no
+ReadKMsg=no
+Audit=no
+"""
+_TMPFILES = ("dbus", "frr", "haproxy", "sshd", "systemd-tmp", "tmp", "var")
+_TMPFILES_FOLDER = "/usr/lib/tmpfiles.d"
+
+
+@dataclass(frozen=True)
+class PlacedFile:
+    """One artifact of the build folder, and how it lies on its host."""
+
+    host: str
+    path: str
+    source: Path
+    owner: str
+    mode: int
+
+
+class _ManifestEntry(msgspec.Struct):
+    host: str
+    scope: str
+    path: str
+    location: str
+    owner: str
+    mode: str
+
+
+class _Manifest(msgspec.Struct):
+    artifacts: list[_ManifestEntry]
+
+
+def read_artifacts(build: Path) -> dict[str, list[PlacedFile]]:
+    """Return what ``goldentooth-net render`` made for each host, stand-ins for the twin included.
+
+    Raises:
+        TwinError: if ``build`` holds no manifest that can be read.
+    """
+    try:
+        manifest = msgspec.json.decode((build / "manifest.json").read_bytes(), type=_Manifest)
+    except FileNotFoundError:
+        raise TwinError(
+            f"{build} holds no rendered artifacts", "run goldentooth-net render first"
+        ) from None
+    except msgspec.DecodeError as error:
+        raise TwinError(f"{build}/manifest.json: {error}", "render again") from None
+    files: dict[str, list[PlacedFile]] = {}
+    for entry in manifest.artifacts:
+        if entry.scope in {"host", "twin"}:
+            files.setdefault(entry.host, []).append(
+                PlacedFile(
+                    entry.host,
+                    entry.path,
+                    build / entry.location,
+                    entry.owner,
+                    int(entry.mode, 8),
+                )
+            )
+    return files
+
+
+def units_of(files: Iterable[PlacedFile]) -> tuple[str, ...]:
+    """Return the units that run on a host with ``files``, in a fixed order."""
+    paths = [file.path for file in files]
+    from_artifacts = [
+        unit
+        for pattern, unit in UNITS_BY_ARTIFACT.items()
+        if any(fnmatch(path, pattern) for path in paths)
+    ]
+    return (*from_artifacts, *UNITS_OF_EVERY_HOST)
+
+
+def make_shared_layer(top: Path, network: Network, authorized_key: str) -> Layer:
+    """Make the layer that all hosts share."""
+    layer = Layer(top)
+    for folder in _EMPTY_FOLDERS:
+        if Path(folder).is_dir():
+            layer.empty(folder)
+    for path in _HIDDEN_FILES:
+        if Path(path).exists():
+            layer.hide(path)
+    _limit_boot(layer)
+    _keep_log_folders(layer)
+    sshd_config = Path("/usr/share/openssh/sshd_config").read_text()
+    layer.write("/etc/ssh/sshd_config", sshd_config)
+    layer.empty("/etc/ssh/sshd_config.d")
+    layer.write("/root/.ssh/authorized_keys", authorized_key, mode=0o600)
+    (layer.top / "root/.ssh").chmod(0o700)
+    layer.write("/etc/systemd/journald.conf", _JOURNALD)
+    layer.write("/etc/systemd/system.conf", "[Manager]\n")
+    layer.write("/etc/fstab", "")
+    layer.write("/etc/network/interfaces", _INTERFACES)
+    layer.write(
+        "/etc/resolv.conf",
+        f"search {network.domains.nodes}\nnameserver {network.router.address}\n",
+    )
+    return layer
+
+
+_INTERFACES = """source /etc/network/interfaces.d/*
+
+auto lo
+iface lo inet loopback
+"""
+
+
+def fill_host_layer(layer: Layer, twin: str, node: Node, files: Sequence[PlacedFile]) -> None:
+    """Put what is the host's own into its layer: name, artifacts, the units that it starts."""
+    layer.write("/etc/hostname", f"{node.name}\n")
+    layer.write("/etc/hosts", f"127.0.0.1 localhost\n127.0.1.1 {node.name}\n")
+    machine_id = uuid.uuid5(uuid.NAMESPACE_DNS, f"{node.name}.{twin}.twin.invalid").hex
+    layer.write("/etc/machine-id", f"{machine_id}\n", mode=0o444)
+    for file in files:
+        try:
+            layer.write(file.path, file.source.read_bytes(), mode=file.mode, owner=file.owner)
+        except LookupError as error:
+            raise TwinError(
+                f"{node.name}: {file.path} is to belong to {file.owner}: {error.args[0]}",
+                "install the Debian package that makes this user",
+            ) from None
+        except OSError as error:
+            raise TwinError(f"{node.name}: {file.path}: {error.strerror}", "render again") from None
+    for unit in units_of(files):
+        enable(layer, unit)
+
+
+def enable(layer: Layer, unit: str) -> None:
+    """Make the links that ``systemctl enable`` makes for ``unit``."""
+    for kind, names in _install_section(_vendor_unit(unit)).items():
+        for name in names:
+            path = (
+                f"{_LOCAL_UNITS}/{name}"
+                if kind == "alias"
+                else f"{_LOCAL_UNITS}/{name}.wants/{unit}"
+            )
+            layer.link(path, f"{_VENDOR_UNITS}/{unit}")
+
+
+def add_unit(layer: Layer, name: str, text: str, wanted_by: str | None) -> None:
+    """Put a unit of the twin's own into ``layer``, and enable it if it is ``wanted_by`` one."""
+    layer.write(f"{_LOCAL_UNITS}/{name}", text)
+    if wanted_by:
+        layer.link(f"{_LOCAL_UNITS}/{wanted_by}.wants/{name}", f"{_LOCAL_UNITS}/{name}")
+
+
+def _limit_boot(layer: Layer) -> None:
+    for folder, units in _BOOT.items():
+        layer.empty(f"{_VENDOR_UNITS}/{folder}")
+        for unit in units:
+            layer.link(f"{_VENDOR_UNITS}/{folder}/{unit}", f"../{unit}")
+    layer.link(f"{_LOCAL_UNITS}/default.target", f"{_VENDOR_UNITS}/multi-user.target")
+    # `udevadm settle` waits for a daemon that a container does not have
+    layer.link(f"{_LOCAL_UNITS}/ifupdown-pre.service", "/dev/null")
+    layer.empty(_TMPFILES_FOLDER)
+    for name in _TMPFILES:
+        source = Path(_TMPFILES_FOLDER, f"{name}.conf")
+        if source.exists():
+            layer.write(f"{_TMPFILES_FOLDER}/{name}.conf", source.read_bytes())
+
+
+def _keep_log_folders(layer: Layer) -> None:
+    """Daemons expect their log folders; a journal folder would make the journal persistent."""
+    for folder in Path("/var/log").iterdir():
+        if folder.is_dir() and folder.name != "journal":
+            layer.empty(str(folder))
+
+
+def _vendor_unit(unit: str) -> Path:
+    path = Path(_VENDOR_UNITS, unit)
+    if not path.exists():
+        raise TwinError(f"{unit} is not installed on this machine", "see the list of packages")
+    return path
+
+
+@cache
+def _install_section(path: Path) -> Mapping[str, tuple[str, ...]]:
+    wanted: dict[str, list[str]] = {"wanted_by": [], "alias": []}
+    section = path.read_text().partition("[Install]")[2]
+    for line in section.splitlines():
+        key, _, value = line.partition("=")
+        if key in {"WantedBy", "Alias"}:
+            wanted["alias" if key == "Alias" else "wanted_by"] += value.split()
+    return {kind: tuple(names) for kind, names in wanted.items()}

@@ -1,0 +1,123 @@
+"""What is on the twin in place of the real thing, because that cannot be had here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from goldentooth.model import Network, Node
+from goldentooth.twin.image import add_unit
+from goldentooth.twin.keys import Authority
+from goldentooth.twin.layer import Layer
+from goldentooth.twin.state import StandIn
+
+API_UNIT = "stand-in-api.service"
+SERVICE_ADDRESS_UNIT = "stand-in-kube-proxy.service"
+SERVICE_SOCKET = "stand-in-web.socket"
+
+_SERVER = "/usr/lib/goldentooth-twin/stand_in_server.py"
+_CERTIFICATE = "/etc/kubernetes/pki/apiserver.crt"
+_KEY = "/etc/kubernetes/pki/apiserver.key"
+
+_API = """[Unit]
+Description=Stand-in for the Kubernetes API server
+After=network.target
+
+[Service]
+ExecStart=/usr/bin/python3 -I -S {server} {port} {certificate} {key}
+Restart=on-failure
+"""
+
+# An address on lo makes the kernel answer ARP for it on every interface. Behind MetalLB in BGP
+# mode nobody does (kube-proxy in iptables mode has no address, in IPVS mode strictARP).
+_SERVICE_ADDRESS = """[Unit]
+Description=Stand-in for kube-proxy: this node answers at {address}
+DefaultDependencies=no
+After=networking.service
+Before=frr.service shutdown.target
+Conflicts=shutdown.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/sbin/nft 'table arp stand-in {{ chain input {{ type filter hook input priority 0; \
+arp daddr ip {address} drop; }}; chain output {{ type filter hook output priority 0; \
+arp saddr ip {address} drop; }}; }}'
+ExecStart=/bin/ip address replace {address}/32 dev lo
+ExecStop=/bin/ip address delete {address}/32 dev lo
+ExecStop=/usr/sbin/nft delete table arp stand-in
+"""
+
+_WEB_SOCKET = """[Unit]
+Description=Stand-in for a service of type LoadBalancer
+
+[Socket]
+ListenStream={address}:80
+FreeBind=yes
+"""
+
+_WEB = """[Unit]
+Description=Stand-in for a service of type LoadBalancer
+
+[Service]
+ExecStart=/usr/bin/python3 -I -S {server}
+"""
+
+
+def default_service_address(network: Network) -> IPv4Address:
+    """Return the address that the stand-in for a service has: the pool's sixth, or its last."""
+    pool = network.load_balancer.pool
+    return min(pool.first + 5, pool.last)
+
+
+def list_stand_ins(network: Network, booted: Iterable[Node], address: str) -> tuple[StandIn, ...]:
+    """Return what on the hosts in ``booted`` is a stand-in."""
+    booted = tuple(booted)
+    nodes = tuple(node.name for node in booted if node.is_kubernetes_node)
+    planes = tuple(node.name for node in booted if node.is_control_plane)
+    routers = tuple(node.name for node in booted if node.is_router)
+    found = (
+        StandIn("Debian with FRR", "the OPNsense router", routers),
+        StandIn(
+            f"web server on {network.kubernetes.api_port}", "the Kubernetes API server", planes
+        ),
+        StandIn("FRR", "MetalLB's BGP speaker", nodes),
+        StandIn(f"{address} on lo", "kube-proxy", nodes),
+        StandIn(f"web server at {address}:80", "a service of type LoadBalancer", nodes),
+    )
+    return tuple(stand_in for stand_in in found if stand_in.hosts)
+
+
+def stand_in_units(node: Node) -> tuple[str, ...]:
+    """Return the units of the stand-ins on ``node``."""
+    units: tuple[str, ...] = ()
+    if node.is_control_plane:
+        units += (API_UNIT,)
+    if node.is_kubernetes_node:
+        units += (SERVICE_ADDRESS_UNIT, SERVICE_SOCKET)
+    return units
+
+
+def add_server(shared: Layer) -> None:
+    """Put the stand-ins' server where all hosts have it."""
+    source = Path(__file__).with_name("stand_in_server.py")
+    shared.write(_SERVER, source.read_bytes(), mode=0o755)
+
+
+def add_stand_ins(
+    layer: Layer, network: Network, node: Node, address: str, authority: Authority
+) -> None:
+    """Put the stand-ins that ``node`` needs into its layer."""
+    if node.is_control_plane:
+        port = network.kubernetes.api_port
+        text = _API.format(server=_SERVER, port=port, certificate=_CERTIFICATE, key=_KEY)
+        add_unit(layer, API_UNIT, text, "multi-user.target")
+        layer.write(_CERTIFICATE, authority.api_certificate.read_bytes())
+        layer.write(_KEY, authority.api_key.read_bytes(), mode=0o600)
+    if node.is_kubernetes_node:
+        text = _SERVICE_ADDRESS.format(address=address)
+        add_unit(layer, SERVICE_ADDRESS_UNIT, text, "multi-user.target")
+        add_unit(layer, SERVICE_SOCKET, _WEB_SOCKET.format(address=address), "sockets.target")
+        web = _WEB.format(server=_SERVER)
+        add_unit(layer, SERVICE_SOCKET.replace(".socket", ".service"), web, None)
