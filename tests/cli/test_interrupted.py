@@ -17,7 +17,7 @@ import pytest
 from tests.namespaces import eventually, needs_root
 from tests.sites import Site, contents
 
-HOSTS = 2000
+HOSTS = 1200
 NOBODY = 65534
 
 
@@ -62,7 +62,7 @@ def left_over(folder: Path) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("after", [1, 300, 1500])
+@pytest.mark.parametrize("after", [1, 200, 900])
 def test_ctrl_c_is_prompt_and_leaves_the_build_as_it_was(large: Path, after: int) -> None:
     before = contents(large / "build")
     process = start(large)
@@ -100,7 +100,7 @@ def test_ctrl_c_does_not_wait_for_a_judge_that_hangs(site: Site, tmp_path: Path)
 def test_after_sigkill_the_next_render_is_fine_and_clears_up(large: Path) -> None:
     before = contents(large / "build")
     process = start(large)
-    eventually(lambda: staged(large) >= 300)
+    eventually(lambda: staged(large) >= 200)
     process.kill()
     process.communicate(timeout=20)
     assert contents(large / "build") == before
