@@ -7,7 +7,7 @@ NET := $(BIN)/goldentooth-net
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup render lint test check golden schema docs lock bench clean
+.PHONY: help setup render twin lint test check golden schema docs lock bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,12 @@ setup: $(VENV)/.installed ## the virtual environment, with locked dependencies
 
 render: $(VENV)/.installed ## every host's configuration, in build/, judged where judges are installed
 	$(NET) render --validate
+
+twin: $(VENV)/.installed ## the network as real hosts on this machine, live and verified (root)
+	scripts/install-debian-packages twin
+	$(NET) twin up
+	$(NET) twin status
+	$(NET) twin run -- $(abspath $(NET)) verify
 
 lint: $(VENV)/.installed ## what is weak in the facts (findings are not a failure of make)
 	@$(NET) lint || [ $$? -eq 1 ]

@@ -20,6 +20,7 @@ VERBS = {
     "lint": "check the facts against the rules",
     "render": "make every host's configuration, in build/",
     "show": "the network as the facts have it",
+    "twin": "the whole network as real Debian hosts on this machine",
     "verify": "check that the live network is what the facts say",
     "schema": "write the JSON Schema of the inventory, for editors",
 }

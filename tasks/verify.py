@@ -29,5 +29,5 @@ def verify_host(task: Task, checks: Mapping[str, Sequence[tuple[str, Check]]]) -
         transport = task.host.get_connection(CONNECTION, task.nornir.config)
         outputs = dict(zip(commands, transport.run(commands), strict=True))
     except TransportError as error:
-        return Result(host=task.host, result=unknown_all(wanted, f"{task.host.name}: {error}"))
+        return Result(host=task.host, result=unknown_all(wanted, str(error)))
     return Result(host=task.host, result=judge_all(wanted, outputs))

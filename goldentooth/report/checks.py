@@ -55,13 +55,24 @@ class VerifyReport:
         header = ("host", *(state.value for state in State))
         lines = format_table(header, rows, right=(1, 2, 3)).splitlines()
         lines[0] = paint(lines[0], "bold", on=colour)
-        bad = [r for r in self.results if r.outcome.state is not State.PASSED]
-        if bad:
-            lines += ["", *(_line(result, colour=colour) for result in bad)]
+        if self.status:
+            lines += ["", *self._bad_lines(colour=colour)]
         worst = self.in_state(State.FAILED) or self.in_state(State.UNKNOWN)
         counts = ", ".join(f"{len(self.in_state(state))} {state.value}" for state in State)
         total = f"{len(self.results)} checks on {len(by_host)} hosts: {counts}"
         return "\n".join((*lines, "", paint(total, "red" if worst else "green", on=colour)))
+
+    def _bad_lines(self, *, colour: bool) -> list[str]:
+        """Return a line for every check that failed, and one for each reason not to know."""
+        lines = [_line(result, colour=colour) for result in self.in_state(State.FAILED)]
+        unknown: dict[tuple[str, str], list[str]] = {}
+        for result in self.in_state(State.UNKNOWN):
+            reason = (result.check.host, result.outcome.seen)
+            unknown.setdefault(reason, []).append(result.check.id)
+        for (host, seen), ids in unknown.items():
+            word = paint("unknown", _COLOURS[State.UNKNOWN], on=colour)
+            lines.append(f"{word} on {host}: {seen}\n    {', '.join(ids)}")
+        return lines
 
     def junit(self) -> str:
         """Return JUnit's XML: a suite a host, a case a check."""

@@ -13,7 +13,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from functools import cache
 from shlex import quote
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any, TypeVar
 
 import asyncssh
@@ -170,9 +170,17 @@ def _wait(work: Coroutine[Any, Any, T], seconds: float) -> T:
         raise TooSlowError(f"no end within {seconds:.0f} s") from None
 
 
-@cache
+_loop_lock = Lock()
+
+
 def _loop() -> asyncio.AbstractEventLoop:
     """Return the one event loop, which runs in a thread of its own until the program ends."""
+    with _loop_lock:  # a cache alone lets two threads make one each
+        return _start_loop()
+
+
+@cache
+def _start_loop() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
     Thread(target=loop.run_forever, name="goldentooth-ssh", daemon=True).start()
     return loop

@@ -1,0 +1,61 @@
+"""How a twin is, for people and machines."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from goldentooth.report.table import format_table, paint
+
+if TYPE_CHECKING:
+    from goldentooth.twin import TwinStatus
+
+_MIB = 1024 * 1024
+
+
+def status_to_dict(status: TwinStatus) -> dict[str, Any]:
+    """Return the status as JSON takes it: ages in seconds, memory in bytes."""
+    builtins: dict[str, Any] = msgspec.to_builtins(asdict(status))
+    return builtins
+
+
+def status_table(status: TwinStatus, *, colour: bool = False) -> str:
+    """Return a line a host, then what stands in for what, then the faults."""
+    rows = [
+        (
+            host.name,
+            host.address,
+            host.power,
+            _units(host.units),
+            status.sessions.get(host.name, "-"),
+            status.backends.get(f"{host.address}:6443", "-"),
+            "-" if host.memory is None else f"{host.memory / _MIB:.0f} MiB",
+        )
+        for host in status.hosts
+    ]
+    header = ("host", "address", "power", "units", "session", "backend", "memory")
+    lines = format_table(header, rows, right=(6,)).splitlines()
+    lines[0] = paint(lines[0], "bold", on=colour)
+    memory = "" if status.memory is None else f", {status.memory / _MIB:.0f} MiB"
+    established = sum(state == "Established" for state in status.sessions.values())
+    total = (
+        f"twin {status.name}: {len(status.hosts)} machines{memory},"
+        f" {established} of {len(status.sessions)} sessions Established, up {status.age:.0f} s"
+    )
+    parts = ["\n".join(lines), total]
+    if status.stand_ins:
+        stand_ins = (
+            f"  {s.name} on {', '.join(s.hosts)}: {s.stands_for}" for s in status.stand_ins
+        )
+        parts.append("stand-ins:\n" + "\n".join(stand_ins))
+    if status.faults:
+        faults = "\n".join(f"  {fault}" for fault in status.faults)
+        parts.append(paint(f"faults:\n{faults}", "yellow", on=colour))
+    return "\n\n".join(parts)
+
+
+def _units(units: Any) -> str:
+    bad = [f"{unit} {state}" for unit, state in units.items() if state != "active"]
+    return ", ".join(bad) or (f"{len(units)} active" if units else "-")

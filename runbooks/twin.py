@@ -1,0 +1,272 @@
+"""The whole network as real Debian hosts on this machine."""
+
+from __future__ import annotations
+
+import sys
+from argparse import REMAINDER, ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from goldentooth.twin import Twin
+
+FORMAT = "goldentooth-net/twin/1"
+
+
+def parser() -> ArgumentParser:
+    """Return the verb's argument parser, with one of its own for each action."""
+    from runbooks.options import make_parser
+
+    parser = make_parser(
+        "twin",
+        "Boots every host of the inventory as a real Debian system on this machine, from its\n"
+        "rendered artifacts and at its real address. Needs root; the machine's own network,\n"
+        "units and files are not touched.",
+        (
+            ("twin up", "render, boot all hosts, wait until verified"),
+            ("twin exec router -- vtysh -c 'show bgp summary'", "a command on a host"),
+            ("twin run -- goldentooth-net verify", "a command on the operator's machine"),
+            ("twin break power bettley", "cut a host's power; `twin break --help` lists faults"),
+            ("twin heal", "take all faults back"),
+            ("twin down", "remove it"),
+        ),
+    )
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    _add_life(actions)
+    _add_looks(actions)
+    _add_work(actions)
+    _add_faults(actions)
+    return parser
+
+
+def run(arguments: Namespace) -> int:
+    """Do the action; a command's own exit status where it runs one."""
+    return _ACTIONS[arguments.action](arguments)
+
+
+def _add_life(actions: Any) -> None:
+    up = _action(actions, "up", "render the facts, boot the hosts, wait until all is verified")
+    up.add_argument(
+        "--host",
+        dest="hosts",
+        metavar="HOST",
+        action="append",
+        help="only this host, and the router (may be repeated)",
+    )
+    up.add_argument(
+        "--timeout", type=float, default=60, metavar="S", help="seconds to wait (default: 60)"
+    )
+    _action(actions, "down", "remove a twin; one that is not there is no error")
+    _action(actions, "list", "name the twins on this machine", named=False)
+
+
+def _add_looks(actions: Any) -> None:
+    from runbooks.options import add_output
+
+    status = _action(actions, "status", "hosts, units, sessions, backends, stand-ins, faults")
+    add_output(status)
+    logs = _action(actions, "logs", "a host's journal")
+    logs.add_argument("host", metavar="HOST")
+    logs.add_argument("unit", metavar="UNIT", nargs="?")
+    logs.add_argument("--lines", type=int, default=100, metavar="N", help="default: 100")
+    capture = _action(actions, "capture", "record a host's packets (pcap) until Ctrl-C")
+    capture.add_argument("host", metavar="HOST")
+    capture.add_argument("expression", metavar="EXPRESSION", nargs="*", help="pcap-filter(7)")
+    capture.add_argument("--interface", default="any", metavar="IF", help="default: any")
+    capture.add_argument("--output", metavar="FILE", help="default: HOST.pcap")
+
+
+def _add_work(actions: Any) -> None:
+    execute = _action(actions, "exec", "run a command on a host, as root")
+    execute.add_argument("host", metavar="HOST")
+    execute.add_argument("command", nargs=REMAINDER, metavar="-- COMMAND")
+    operator = _action(
+        actions, "run", "run a command on the operator's machine, which reaches all by SSH"
+    )
+    operator.add_argument("command", nargs=REMAINDER, metavar="-- COMMAND")
+    shell = _action(actions, "shell", "a shell on a host")
+    shell.add_argument("host", metavar="HOST")
+
+
+def _add_faults(actions: Any) -> None:
+    from goldentooth.twin.faults import FAULTS
+
+    width = max(map(len, FAULTS))
+    lines = []
+    for kind, fault in FAULTS.items():
+        lines.append(f"  {kind:<{width}}  {fault.summary}")
+        lines += [f"  {'':<{width}}    {key}=  {about}" for key, about in fault.options.items()]
+        if fault.caveat:
+            lines.append(f"  {'':<{width}}    ({fault.caveat})")
+    fault_parser = _action(
+        actions, "break", "inject a fault", epilog="faults:\n" + "\n".join(lines)
+    )
+    fault_parser.add_argument("kind", metavar="KIND", help="see below")
+    fault_parser.add_argument("target", metavar="HOST")
+    fault_parser.add_argument("options", metavar="KEY=VALUE", nargs="*")
+    _action(actions, "heal", "take all faults back")
+
+
+def _action(
+    actions: Any, name: str, about: str, *, named: bool = True, epilog: str | None = None
+) -> ArgumentParser:
+    parser: ArgumentParser = actions.add_parser(
+        name,
+        help=about,
+        description=about,
+        epilog=epilog,
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    if named:
+        parser.add_argument(
+            "--name", default="main", metavar="N", help="which twin (default: main)"
+        )
+    return parser
+
+
+def _up(arguments: Namespace) -> int:
+    from goldentooth import open_project
+    from goldentooth.twin import Twin
+
+    project = open_project(arguments.config)
+    report = project.render()
+    if report.has_failed:
+        print(report.table(), file=sys.stderr)
+        return report.status
+    twin = Twin.up(
+        project.network,
+        project.build.path,
+        name=arguments.name,
+        hosts=arguments.hosts,
+        progress=_say,
+        timeout=arguments.timeout,
+    )
+    _say(f"twin {twin.name} is up and verified; `twin down` removes it")
+    return 0
+
+
+def _down(arguments: Namespace) -> int:
+    from goldentooth.twin import remove_twin
+
+    was_there = remove_twin(arguments.name)
+    _say(f"twin {arguments.name} {'is removed' if was_there else 'was not there'}")
+    return 0
+
+
+def _list(_: Namespace) -> int:
+    from goldentooth.twin import list_twins
+
+    for name in list_twins():
+        print(name)
+    return 0
+
+
+def _status(arguments: Namespace) -> int:
+    from goldentooth.report.twin import status_table, status_to_dict
+    from runbooks.options import has_colour, to_json, write_output
+
+    status = _attach(arguments).status()
+    if arguments.format == "json":
+        write_output(arguments, to_json({"format": FORMAT, **status_to_dict(status)}))
+    else:
+        write_output(arguments, status_table(status, colour=has_colour(arguments)))
+    return 0
+
+
+def _logs(arguments: Namespace) -> int:
+    text = _attach(arguments).logs(arguments.host, arguments.unit, lines=arguments.lines)
+    sys.stdout.write(text)
+    return 0
+
+
+def _capture(arguments: Namespace) -> int:
+    import signal
+
+    file = Path(arguments.output or f"{arguments.host}.pcap")
+    twin = _attach(arguments)
+    expression = " ".join(arguments.expression)
+    with twin.capture(
+        arguments.host, expression=expression, interface=arguments.interface, file=file
+    ):
+        _say(f"recording to {file}; Ctrl-C ends it")
+        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    return 0
+
+
+def _exec(arguments: Namespace) -> int:
+    return _attach(arguments).call(arguments.host, _command(arguments))
+
+
+def _run(arguments: Namespace) -> int:
+    return _attach(arguments).call("operator", _command(arguments))
+
+
+def _shell(arguments: Namespace) -> int:
+    return _attach(arguments).shell(arguments.host)
+
+
+def _break(arguments: Namespace) -> int:
+    from goldentooth.errors import UsageError
+
+    options = {}
+    for option in arguments.options:
+        key, equals, value = option.partition("=")
+        if not equals:
+            raise UsageError(f"{option!r} is not KEY=VALUE: `twin break --help` lists the keys")
+        options[key] = value
+    _say(str(_attach(arguments).break_(arguments.kind, arguments.target, **options)))
+    return 0
+
+
+def _heal(arguments: Namespace) -> int:
+    healed = _attach(arguments).heal()
+    for fault in healed:
+        _say(f"healed: {fault}")
+    if not healed:
+        _say("there is nothing to heal")
+    return 0
+
+
+_ACTIONS: dict[str, Callable[[Namespace], int]] = {
+    "up": _up,
+    "down": _down,
+    "list": _list,
+    "status": _status,
+    "logs": _logs,
+    "capture": _capture,
+    "exec": _exec,
+    "run": _run,
+    "shell": _shell,
+    "break": _break,
+    "heal": _heal,
+}
+
+
+def _attach(arguments: Namespace) -> Twin:
+    from goldentooth.twin import Twin
+
+    return Twin.attach(arguments.name)
+
+
+def _command(arguments: Namespace) -> list[str]:
+    from goldentooth.errors import UsageError
+
+    command = [*arguments.command]
+    if command[:1] == ["--"]:
+        command.pop(0)
+    if not command:
+        raise UsageError("no command: write it after --")
+    return command
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).parents[1])
+    from runbooks.cli import main
+
+    raise SystemExit(main([Path(__file__).stem, *sys.argv[1:]]))
