@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import socket
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -165,23 +166,34 @@ def find_admin_socket(haproxy_cfg: str) -> str | None:
 
 
 def reset_sessions(record: Record, machines: Mapping[str, Machine], hosts: Iterable[str]) -> None:
-    """Reset the sessions of ``hosts`` that one side holds for Established and the other does not.
+    """Reset the sessions of ``hosts`` that one side takes for Established and the other does not.
 
     A neighbor that comes back is refused for as long as the other side believes in the old
     session: up to the hold time (RFC 4271 §6.8).
     """
-    if record.router is None or not machines[record.router].is_running:
+    touched = set(hosts)
+    if record.router is None or not touched or not machines[record.router].is_running:
         return
     router = machines[record.router]
-    touched = set(hosts)
+    seen = _patiently(router)
     for address, node in record.sessions.items():
         if {node, record.router} & touched and machines[node].is_running:
-            try:
-                stuck = set(session_states(machines[node]).values()) != {"Established"}
-            except TwinError:
-                stuck = True
-            if stuck:
+            on_router = seen.get(address) == "Established"
+            on_node = set(_patiently(machines[node]).values()) == {"Established"}
+            if on_router and not on_node:
                 router.run(["vtysh", "-c", f"clear bgp {address}"])
+            if on_node and not on_router:
+                machines[node].run(["vtysh", "-c", "clear bgp *"])
+
+
+def _patiently(machine: Machine) -> dict[str, str]:
+    """Return the states of a host's sessions, once its daemon answers; none if it does not."""
+    for _ in range(20):
+        try:
+            return session_states(machine)
+        except TwinError:
+            time.sleep(0.1)
+    return {}
 
 
 def with_logs(shortfalls: Iterable[Shortfall], machines: Mapping[str, Machine]) -> list[Shortfall]:

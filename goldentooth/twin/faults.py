@@ -7,12 +7,13 @@ real thing as far as a namespace allows; where it is not, its ``caveat`` says so
 from __future__ import annotations
 
 import base64
+import contextlib
 import errno
 import json
 import os
 import re
 import signal
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -234,7 +235,7 @@ class DiskFull:
     kind: str = "disk"
     summary: str = "fill the disk of a host"
     options: Options = field(default_factory=lambda: {"free": "bytes that stay free; default 0"})
-    caveat: str = "/run and /tmp are file systems of their own and stay writable"
+    caveat: str = "/run, /tmp and /var/tmp are file systems of their own and stay writable"
 
     def inject(self, target: Target, options: Options) -> Undo:
         """Shrink it to what is in it."""
@@ -256,7 +257,7 @@ class ReadOnly:
     kind: str = "readonly"
     summary: str = "make the disk of a host read-only"
     options: Options = field(default_factory=dict)
-    caveat: str = "/run and /tmp are file systems of their own and stay writable"
+    caveat: str = "/run, /tmp and /var/tmp are file systems of their own and stay writable"
 
     def inject(self, target: Target, options: Options) -> Undo:  # noqa: ARG002  # it has none
         """Remount it."""
@@ -644,20 +645,30 @@ def _size(target: Target) -> str:
     return f"size={target.record.disk_size}"
 
 
-def _writers(target: Target) -> Iterable[str]:
-    """Yield what is open to write on the host's disk: ``process: file``."""
-    writing = os.O_WRONLY | os.O_RDWR
-    device = target.machine.path("/").stat().st_dev
+def _writers(target: Target) -> list[str]:
+    """Return what is open or mapped to write on the host's disk: ``process: file``."""
+    found = set()
     for pid in cgroup.processes(target.machine.group):
-        for info in Path(f"/proc/{pid}/fdinfo").glob("*"):
-            try:
-                file = Path(f"/proc/{pid}/fd/{info.name}")
-                flags = int(re.findall(r"flags:\s+([0-7]+)", info.read_text())[0], 8)
-                if flags & writing and file.stat().st_dev == device:
-                    name = Path(f"/proc/{pid}/comm").read_text().strip()
-                    yield f"{name}: {file.readlink()}"
-            except OSError:
-                continue
+        with contextlib.suppress(OSError):
+            name = Path(f"/proc/{pid}/comm").read_text().strip()
+            found |= {f"{name}: {path}" for path in (*_mapped(pid), *_open(pid))}
+    return sorted(line for line in found if not _ELSEWHERE.search(line))
+
+
+_ELSEWHERE = re.compile(r": (?!/)|: /(?:run|tmp|var/tmp|dev|proc|sys)\b")
+
+
+def _mapped(pid: int) -> list[str]:
+    maps = Path(f"/proc/{pid}/maps").read_text()
+    return re.findall(r"^\S+ .w.s .*?(/.*)$", maps, re.MULTILINE)
+
+
+def _open(pid: int) -> Iterator[str]:
+    for info in Path(f"/proc/{pid}/fdinfo").iterdir():
+        with contextlib.suppress(OSError):
+            flags = int(re.findall(r"flags:\s+([0-7]+)", info.read_text())[0], 8)
+            if flags & (os.O_WRONLY | os.O_RDWR):
+                yield str(Path(f"/proc/{pid}/fd/{info.name}").readlink())
 
 
 def _one_of(options: Options, name: str, allowed: tuple[str, ...]) -> str:

@@ -19,6 +19,20 @@ from goldentooth.twin.state import MachineRecord
 MARK = "GOLDENTOOTH_TWIN"
 """Environment variable of every process that starts a machine: its value is the twin's name."""
 
+DENIED_CAPABILITIES = (
+    "sys_time",
+    "sys_module",
+    "sys_rawio",
+    "sys_pacct",
+    "syslog",
+    "mac_admin",
+    "mac_override",
+    "wake_alarm",
+    "block_suspend",
+)
+"""What root on a twin's machine may not: this would reach the machine that carries it, whose
+clock and kernel all share (capabilities(7))."""
+
 READY = "ready"
 """What a machine that does not boot prints once it is set up."""
 
@@ -47,18 +61,23 @@ mount -n -t overlay overlay -o "lowerdir=$SHARED:/,upperdir=$DISK/upper,workdir=
 {_LEAVE_MOUNTS}
 exec systemd-nspawn --quiet --directory=/run/systemd/root --boot --machine="$HOST_NAME" \\
     --register=no --keep-unit --settings=no --notify-ready=yes \\
-    --network-namespace-path="/run/netns/$NETNS" --capability=all \\
-    --link-journal=no --resolv-conf=off --timezone=off --console=pipe'
+    --network-namespace-path="/run/netns/$NETNS" --capability=CAP_NET_ADMIN \\
+    --tmpfs=/var/tmp:mode=1777 --link-journal=no --resolv-conf=off --timezone=off --console=pipe'
 """
+
+_WITHOUT = "--bounding-set=" + ",".join(f"-{name}" for name in DENIED_CAPABILITIES)
 
 _NAMESPACE = f"""
 {_JOIN_GROUPS}
-exec nsenter --net="/run/netns/$NETNS" \\
+exec setpriv {_WITHOUT} nsenter --net="/run/netns/$NETNS" \\
     unshare --mount --propagation slave --uts --ipc --pid --fork --kill-child sh -c '
 set -e
 hostname "$HOST_NAME"
 mount -n -t proc proc /proc
-mount -n -t sysfs sysfs /sys
+mount -n --bind /proc/sys /proc/sys
+mount -n --bind /proc/sys/net /proc/sys/net
+mount -n -o remount,bind,ro /proc/sys
+mount -n -t sysfs -o ro sysfs /sys
 mount -n -t overlay overlay -o "lowerdir=/etc,upperdir=$DISK/upper/etc,workdir=$DISK/work" /etc
 mount -n -t tmpfs -o mode=755 tmpfs /run/systemd
 mkdir /run/systemd/lock /run/systemd/home
@@ -241,10 +260,10 @@ class Machine:
             yield from map(int, children.split())
 
 
-_ENTER = """
+_ENTER = f"""
 for group in $1; do echo $$ > "$group/cgroup.procs" || exit; done
 pid=$2 where=$3; shift 3
-exec nsenter --target "$pid" --mount --uts --ipc --net --pid --cgroup -- \
+exec setpriv {_WITHOUT} nsenter --target "$pid" --mount --uts --ipc --net --pid --cgroup -- \
     sh -c 'cd "$0" && exec "$@"' "$where" "$@"
 """
 

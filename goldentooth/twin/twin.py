@@ -183,7 +183,7 @@ class Twin:
                 falls = [fall for _, found in unmet for fall in found]
                 raise NotVerifiedError(self.name, with_logs(falls, self.machines))
             waiting = [expectation for expectation, _ in unmet]
-            time.sleep(0.1)
+            time.sleep(0.2)
 
     # -- to work with it ---------------------------------------------------------------
 
