@@ -66,7 +66,7 @@ def render_host(task: Task, job: RenderJob) -> Result:
 
 
 def _artifacts(task: Task, job: RenderJob, node: Node) -> list[Artifact]:
-    artifacts = []
+    artifacts: dict[str, Artifact] = {}
     for service, hosts in job.services:
         if node.name not in hosts:
             continue
@@ -75,9 +75,12 @@ def _artifacts(task: Task, job: RenderJob, node: Node) -> list[Artifact]:
                 raise RenderError("interrupted")
             text = draft.text if draft.text is not None else _fill(task, job, draft)
             artifact = draft.finished(service.name, node.name, text)
+            if artifact.location in artifacts:
+                other = artifacts[artifact.location].service
+                raise RenderError(f"{draft.path} is wanted twice, by {other} and {service.name}")
             job.staging.write(artifact)
-            artifacts.append(artifact)
-    return artifacts
+            artifacts[artifact.location] = artifact
+    return list(artifacts.values())
 
 
 def _fill(task: Task, job: RenderJob, draft: Draft) -> str:

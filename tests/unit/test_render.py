@@ -500,3 +500,10 @@ def test_a_build_that_the_configuration_puts_elsewhere_is_made_there(
     assert report.status == 0
     assert (elsewhere / "manifest.json").exists()
     assert f"-> {elsewhere}/" in report.table()
+
+
+def test_a_path_that_is_wanted_twice_is_said_to_be(site: Site) -> None:
+    site.edit("inventory/defaults.yaml", "interface: eth0", "interface: wlan0")
+    report = site.open().render(hosts=["fenn"])
+    assert report.status == 2
+    assert "wlan0.cfg is wanted twice, by routes and routes" in repr(report)
