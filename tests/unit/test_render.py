@@ -504,6 +504,6 @@ def test_a_build_that_the_configuration_puts_elsewhere_is_made_there(
 
 def test_a_path_that_is_wanted_twice_is_said_to_be(site: Site) -> None:
     site.edit("inventory/defaults.yaml", "interface: eth0", "interface: wlan0")
-    report = site.open().render(hosts=["fenn"])
+    report = site.project().render(hosts=["fenn"])
     assert report.status == 2
     assert "wlan0.cfg is wanted twice, by routes and routes" in repr(report)
