@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -11,6 +13,9 @@ from typing import Self
 from goldentooth.twin import probe
 from goldentooth.twin.errors import TwinError
 from goldentooth.twin.machine import ENVIRONMENT, Machine
+
+# Packets are written as they come: the kernel would keep some back until its buffer is full.
+_WRITE = ("--immediate-mode", "--packet-buffered", "-nn", "-w", "-")
 
 
 class Capture:
@@ -24,7 +29,7 @@ class Capture:
     ) -> None:
         probe.need_program("tcpdump")
         self.file = file or Path(tempfile.mkstemp(prefix=f"{machine.name}-", suffix=".pcap")[1])
-        command = ["tcpdump", "-i", interface, "-nn", "-U", "-w", "-", *expression.split()]
+        command = ["tcpdump", "-i", interface, *_WRITE, *expression.split()]
         with self.file.open("wb") as packets:
             self._process = subprocess.Popen(
                 machine.command(command),
@@ -50,7 +55,7 @@ class Capture:
     def stop(self) -> Path:
         """End it and return the file, complete."""
         if self._process.poll() is None:
-            self._process.terminate()
+            os.killpg(self._process.pid, signal.SIGTERM)  # nsenter(1) passes nothing on
             self._process.communicate()
         return self.file
 
