@@ -52,7 +52,7 @@ def _add_life(actions: Any) -> None:
         dest="hosts",
         metavar="HOST",
         action="append",
-        help="only this host, and the router (may be repeated)",
+        help="only this host (may be repeated)",
     )
     up.add_argument(
         "--timeout", type=float, default=60, metavar="S", help="seconds to wait (default: 60)"

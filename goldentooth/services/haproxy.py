@@ -55,7 +55,8 @@ class Haproxy:
         yield HaproxyMetrics(node.name, node.name, metrics)
         for server in network.control_planes:
             yield HaproxyBackend(server.name, node.name, metrics)
-        yield ApiEndpoint(node.name, node.name, f"{node.address}:{network.kubernetes.api_port}")
+        if network.control_planes:
+            yield ApiEndpoint(node.name, node.name, f"{node.address}:{network.kubernetes.api_port}")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from goldentooth.model import Network
 from goldentooth.twin import cgroup, limits, mounts, power, segment, state
 from goldentooth.twin.errors import TwinError
-from goldentooth.twin.image import PlacedFile, fill_host_layer, make_shared_layer
+from goldentooth.twin.image import PlacedFile, fill_host_layer, make_shared_layer, units_of
 from goldentooth.twin.keys import Authority, HostKeys
 from goldentooth.twin.layer import Layer
 from goldentooth.twin.machine import Machine
@@ -83,8 +83,10 @@ class Construction:
     def _fill_host(self, machine: Machine, shared: Layer) -> None:
         node = self.network.nodes[machine.name]
         layer = Layer(machine.disk / "upper", shared.top)
-        fill_host_layer(layer, self.record.name, node, self.files.get(node.name, ()))
-        add_stand_ins(layer, self.network, node, self.record.service_address, self.authority)
+        files = self.files.get(node.name, ())
+        units = units_of(self.network, node, files)
+        fill_host_layer(layer, self.record.name, node, files, units)
+        add_stand_ins(layer, self.network, node, self.authority)
         layer.write(HostKeys.PATH, self.keys.private(node.name), mode=0o600)
         layer.write(f"{HostKeys.PATH}.pub", self.keys.public(node.name))
 

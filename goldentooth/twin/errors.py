@@ -29,13 +29,14 @@ class MachineError(TwinError):
 class Shortfall:
     """One thing that should be so and is not.
 
-    ``subject`` is named as a check would be (``bgp.session[fenn]``), ``seen`` is what there is
-    instead, ``log`` the unit's own last lines.
+    ``subject`` is named as a check is (``bgp.session[fenn]``), ``seen`` is what there is
+    instead, ``unit`` what has to do with it, ``log`` that unit's own last lines.
     """
 
     host: str
     subject: str
     seen: str
+    unit: str | None = None
     log: str = ""
 
     def __str__(self) -> str:

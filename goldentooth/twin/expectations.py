@@ -1,4 +1,4 @@
-"""What must be so on a twin that is up: units active, sessions Established, backends UP."""
+"""What must be so on a twin that is up: units active, and the services' own live checks."""
 
 from __future__ import annotations
 
@@ -8,12 +8,20 @@ import re
 import socket
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Protocol
 
+import msgspec
+
+from goldentooth.check import Check, State, judge_all
+from goldentooth.errors import UnreachableError
+from goldentooth.services import all_services
+from goldentooth.transports.batch import batch_script, parse_batch
 from goldentooth.twin.errors import Shortfall, TwinError
 from goldentooth.twin.machine import Machine
-from goldentooth.twin.state import Record
+from goldentooth.twin.state import CheckRecord, Record
+from goldentooth.values import parse_custom
 
 LOG_LINES = 12
 
@@ -26,83 +34,82 @@ class Expectation(Protocol):
 
 
 @dataclass(frozen=True)
-class UnitsActive:
-    """Every unit of a host is active; a host that is off, or still booting, has none that is."""
+class HostVerified:
+    """Every unit of a host is active, and every live check that is read there passes."""
 
     machine: Machine
+    checks: tuple[CheckRecord, ...]
 
     def look(self) -> list[Shortfall]:
-        """Return the units that are not active."""
+        """Return the units that are not active; once all are, the checks that do not pass."""
         if not self.machine.is_running:
             return [Shortfall(self.machine.name, "power", "powered off")]
-        return [
-            Shortfall(self.machine.name, f"unit[{unit}]", seen)
+        inactive = [
+            Shortfall(self.machine.name, f"unit[{unit}]", seen, unit)
             for unit, seen in unit_states(self.machine).items()
             if seen != "active"
         ]
+        return inactive or list(self._failed_checks())
 
-
-@dataclass(frozen=True)
-class SessionsEstablished:
-    """The router's BGP sessions with all nodes that are up are Established."""
-
-    router: Machine
-    neighbors: Mapping[str, str]
-
-    def look(self) -> list[Shortfall]:
-        """Return the sessions that are not."""
+    def _failed_checks(self) -> Iterable[Shortfall]:
+        checks = [(record.service, restore_check(record)) for record in self.checks]
+        units = {
+            check.id: record.unit for record, (_, check) in zip(self.checks, checks, strict=True)
+        }
+        commands = tuple(dict.fromkeys(read for _, check in checks for read in check.reads()))
+        script = batch_script(commands, _MARK, seconds=_CHECK_SECONDS)
         try:
-            seen = session_states(self.router)
-        except TwinError as error:
-            return [Shortfall(self.router.name, "bgp", error.message)]
-        return [
-            Shortfall(
-                self.router.name,
-                f"bgp.session[{node}]",
-                seen.get(address, "not configured on the router"),
+            done = self.machine.run(["/bin/sh", "-s"], stdin=script.encode())
+            outputs = dict(
+                zip(commands, parse_batch(done.stdout, len(commands), _MARK), strict=True)
             )
-            for address, node in self.neighbors.items()
-            if seen.get(address) != "Established"
-        ]
+        except (TwinError, UnreachableError) as error:
+            yield Shortfall(self.machine.name, "checks", str(error))
+            return
+        for result in judge_all(checks, outputs):
+            if result.outcome.state is not State.PASSED:
+                seen = f"expected {result.check.expected}; seen: {result.outcome.seen}"
+                name = result.check.id
+                yield Shortfall(self.machine.name, name, seen, units[name])
 
 
-@dataclass(frozen=True)
-class BackendsUp:
-    """A load balancer's last check of every server on a host that is up succeeded."""
-
-    machine: Machine
-    admin_socket: str
-    servers: tuple[str, ...]
-
-    def look(self) -> list[Shortfall]:
-        """Return the servers that are not up."""
-        try:
-            seen = backend_states(self.machine, self.admin_socket)
-        except (TwinError, OSError) as error:
-            return [Shortfall(self.machine.name, "haproxy", str(error))]
-        return [
-            Shortfall(
-                self.machine.name,
-                f"haproxy.backend[{server}]",
-                seen.get(server, "not configured"),
-            )
-            for server in self.servers
-            if not seen.get(server, "").startswith("UP L4OK")
-        ]
+_MARK = "goldentooth-twin-check"
+_CHECK_SECONDS = 5
 
 
 def expectations(record: Record, machines: Mapping[str, Machine]) -> list[Expectation]:
     """Return all that must be so on the twin of ``record``."""
-    found: list[Expectation] = [
-        UnitsActive(machine) for machine in machines.values() if machine.record.boots
+    return [
+        HostVerified(machine, tuple(check for check in record.checks if check.host == machine.name))
+        for machine in machines.values()
+        if machine.record.boots
     ]
-    if record.router and record.sessions:
-        found.append(SessionsEstablished(machines[record.router], record.sessions))
-    found += [
-        BackendsUp(machines[host], record.admin_sockets[host], servers)
-        for host, servers in record.backends.items()
-    ]
-    return found
+
+
+def record_check(service: str, check: Check, unit: str | None) -> CheckRecord:
+    """Return a live check as another process can read it."""
+    facts = msgspec.to_builtins(check, enc_hook=str)
+    return CheckRecord(service, check.kind, check.host, facts, unit)
+
+
+def restore_check(record: CheckRecord) -> Check:
+    """Return the live check of which ``record`` was made."""
+    check: Check = msgspec.convert(
+        record.facts, type=_check_kinds()[record.kind], dec_hook=parse_custom, strict=False
+    )
+    return check
+
+
+@cache
+def _check_kinds() -> Mapping[str, type[Check]]:
+    all_services()  # which define them
+    waiting, kinds = [Check], {}
+    while waiting:
+        kind = waiting.pop()
+        waiting += kind.__subclasses__()
+        if hasattr(kind, "kind"):
+            kinds[kind.kind] = kind
+    return kinds
 
 
 def unit_states(machine: Machine) -> dict[str, str]:
@@ -198,21 +205,13 @@ def _patiently(machine: Machine) -> dict[str, str]:
 
 def with_logs(shortfalls: Iterable[Shortfall], machines: Mapping[str, Machine]) -> list[Shortfall]:
     """Return ``shortfalls``, each with the last log lines of the unit that it is about."""
-    return [
-        Shortfall(fall.host, fall.subject, fall.seen, _log_of(fall, machines[fall.host]))
-        for fall in shortfalls
-    ]
+    return [replace(fall, log=_log_of(fall, machines[fall.host])) for fall in shortfalls]
 
 
 def _log_of(shortfall: Shortfall, machine: Machine) -> str:
     if not machine.is_running:
         return "\n".join(machine.console.read_text(errors="replace").splitlines()[-LOG_LINES:])
-    named = re.fullmatch(r"unit\[(.+)\]", shortfall.subject)
-    unit = named[1] if named else _UNIT_OF_SUBJECT.get(shortfall.subject.split(".")[0])
-    selection = ["--unit", unit] if unit else []
+    selection = ["--unit", shortfall.unit] if shortfall.unit else []
     count = f"--lines={LOG_LINES}"
     done = machine.run(["journalctl", "--no-pager", "--output=short-iso", count, *selection])
     return done.stdout.decode(errors="replace").strip()
-
-
-_UNIT_OF_SUBJECT = {"bgp": "frr.service", "haproxy": "haproxy.service"}

@@ -11,22 +11,15 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 
 import msgspec
 
 from goldentooth.model import Network, Node
+from goldentooth.services import all_services
 from goldentooth.twin.errors import TwinError
 from goldentooth.twin.layer import Layer
-
-UNITS_BY_ARTIFACT = {
-    "/etc/frr/frr.conf": "frr.service",
-    "/etc/haproxy/haproxy.cfg": "haproxy.service",
-    "/etc/network/interfaces.d/*": "networking.service",
-}
-"""The unit that an artifact is started by, by its path."""
 
 UNITS_OF_EVERY_HOST = ("ssh.service", "prometheus-node-exporter.service")
 
@@ -95,6 +88,7 @@ class PlacedFile:
     """One artifact of the build folder, and how it lies on its host."""
 
     host: str
+    service: str
     path: str
     source: Path
     owner: str
@@ -103,6 +97,7 @@ class PlacedFile:
 
 class _ManifestEntry(msgspec.Struct):
     host: str
+    service: str
     scope: str
     path: str
     location: str
@@ -134,6 +129,7 @@ def read_artifacts(build: Path) -> dict[str, list[PlacedFile]]:
             files.setdefault(entry.host, []).append(
                 PlacedFile(
                     entry.host,
+                    entry.service,
                     entry.path,
                     build / entry.location,
                     entry.owner,
@@ -143,15 +139,16 @@ def read_artifacts(build: Path) -> dict[str, list[PlacedFile]]:
     return files
 
 
-def units_of(files: Iterable[PlacedFile]) -> tuple[str, ...]:
-    """Return the units that run on a host with ``files``, in a fixed order."""
-    paths = [file.path for file in files]
-    from_artifacts = [
+def units_of(network: Network, node: Node, files: Iterable[PlacedFile]) -> tuple[str, ...]:
+    """Return the units that run on ``node``: those of the services with a file there, and all's."""
+    present = {file.service for file in files}
+    units = [
         unit
-        for pattern, unit in UNITS_BY_ARTIFACT.items()
-        if any(fnmatch(path, pattern) for path in paths)
+        for service in all_services()
+        if service.name in present
+        for unit in service.units(network, node)
     ]
-    return (*from_artifacts, *UNITS_OF_EVERY_HOST)
+    return (*units, *UNITS_OF_EVERY_HOST)
 
 
 def make_shared_layer(top: Path, network: Network, authorized_key: str) -> Layer:
@@ -188,7 +185,9 @@ iface lo inet loopback
 """
 
 
-def fill_host_layer(layer: Layer, twin: str, node: Node, files: Sequence[PlacedFile]) -> None:
+def fill_host_layer(
+    layer: Layer, twin: str, node: Node, files: Sequence[PlacedFile], units: Iterable[str]
+) -> None:
     """Put what is the host's own into its layer: name, artifacts, the units that it starts."""
     layer.write("/etc/hostname", f"{node.name}\n")
     layer.write("/etc/hosts", f"127.0.0.1 localhost\n127.0.1.1 {node.name}\n")
@@ -204,7 +203,7 @@ def fill_host_layer(layer: Layer, twin: str, node: Node, files: Sequence[PlacedF
             ) from None
         except OSError as error:
             raise TwinError(f"{node.name}: {file.path}: {error.strerror}", "render again") from None
-    for unit in units_of(files):
+    for unit in units:
         enable(layer, unit)
 
 

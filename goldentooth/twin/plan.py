@@ -7,12 +7,13 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from goldentooth.model import Network, Node
+from goldentooth.services import all_services
 from goldentooth.twin.errors import TwinError
-from goldentooth.twin.expectations import find_admin_socket
+from goldentooth.twin.expectations import find_admin_socket, record_check
 from goldentooth.twin.image import PlacedFile, units_of
 from goldentooth.twin.segment import derived_mac
-from goldentooth.twin.stand_ins import default_service_address, list_stand_ins, stand_in_units
-from goldentooth.twin.state import SEGMENT, Link, MachineRecord, Record
+from goldentooth.twin.stand_ins import list_stand_ins, stand_in_units
+from goldentooth.twin.state import SEGMENT, CheckRecord, Link, MachineRecord, Record
 
 OPERATOR = "operator"
 CLIENT = "client"
@@ -41,8 +42,7 @@ def plan_twin(
     """
     nodes = _chosen(network, hosts)
     routers = [node for node in nodes if node.is_router]
-    units = {node.name: units_of(files.get(node.name, ())) for node in nodes}
-    address = str(default_service_address(network))
+    units = {node.name: units_of(network, node, files.get(node.name, ())) for node in nodes}
     machines = [_host(node, (*units[node.name], *stand_in_units(node))) for node in nodes]
     machines.append(_operator(network))
     if routers:
@@ -64,18 +64,9 @@ def plan_twin(
             for node in network.bgp_neighbors
             if routers and "frr.service" in units.get(node.name, ())
         },
-        backends={
-            node.name: tuple(
-                f"{plane.address}:{network.kubernetes.api_port}"
-                for plane in network.control_planes
-                if plane in nodes
-            )
-            for node in balancers
-            if sockets[node.name]
-        },
+        checks=tuple(_checks(network.only(node.name for node in nodes), nodes)),
         admin_sockets={host: path for host, path in sockets.items() if path},
-        service_address=address,
-        stand_ins=list_stand_ins(network, nodes, address),
+        stand_ins=list_stand_ins(network, nodes),
         disk_size=DISK_SIZE,
     )
 
@@ -97,6 +88,17 @@ def operator_address(network: Network) -> IPv4Address:
         f"no address of {infrastructure.cidr} is free for the operator's machine",
         "leave one outside hosts, DHCP and the load-balancer pool",
     )
+
+
+def _checks(network: Network, nodes: Sequence[Node]) -> Iterable[CheckRecord]:
+    """Yield the services' live checks that can be made on ``nodes``, all there are."""
+    booted = {node.name for node in nodes}
+    for service in all_services():
+        for node in service.hosts(network):
+            for check in service.checks(network, node):
+                if node.name in booted and check.host in booted:
+                    units = service.units(network, network.nodes[check.host])
+                    yield record_check(service.name, check, units[0] if units else None)
 
 
 def _chosen(network: Network, hosts: Iterable[str] | None) -> list[Node]:

@@ -35,6 +35,7 @@ PACKAGES = (
     Package("openssl", "/usr/bin/openssl", "the API stand-in's certificate"),
     Package("python3-minimal", "/usr/bin/python3", "the stand-ins for API and services"),
     Package("nftables", "/usr/sbin/nft", "nobody answers ARP for a service address; packet loss"),
+    Package("curl", "/usr/bin/curl", "the live checks of HAProxy and the API"),
     Package("prometheus-node-exporter", "/usr/bin/prometheus-node-exporter", "metrics of hosts"),
     Package("frr", "/usr/lib/frr/bgpd", "BGP", unit="frr.service"),
     Package("frr-pythontools", "/usr/lib/frr/frr-reload.py", "reloading FRR", unit="frr.service"),

@@ -28,21 +28,28 @@ HEALTH = (b"/healthz", b"/readyz", b"/livez")
 def main() -> None:
     """Serve until ended."""
     name = socket.gethostname().encode()
-    listener = _listener()
     tls = _tls(*sys.argv[2:4]) if len(sys.argv) > 2 else None
+    first, *others = _listeners()
+    for listener in others:
+        _thread.start_new_thread(_accept, (listener, tls, name))
+    _accept(first, tls, name)
+
+
+def _accept(listener: socket.socket, tls: ssl.SSLContext | None, name: bytes) -> None:
     while True:
         connection, _ = listener.accept()
         _thread.start_new_thread(_serve, (connection, tls, name))
 
 
-def _listener() -> socket.socket:
-    if os.environ.get("LISTEN_FDS"):
-        return socket.socket(fileno=3)
+def _listeners() -> list[socket.socket]:
+    passed = int(os.environ.get("LISTEN_FDS", "0"))  # from descriptor 3 on: sd_listen_fds(3)
+    if passed:
+        return [socket.socket(fileno=3 + index) for index in range(passed)]
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("0.0.0.0", int(sys.argv[1])))  # noqa: S104  # as the real ones do
     listener.listen(1024)
-    return listener
+    return [listener]
 
 
 def _tls(certificate: str, key: str) -> ssl.SSLContext:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Address
 from pathlib import Path
 
 from goldentooth.model import Network, Node
@@ -32,7 +31,7 @@ Restart=on-failure
 # An address on lo makes the kernel answer ARP for it on every interface. Behind MetalLB in BGP
 # mode nobody does (kube-proxy in iptables mode has no address, in IPVS mode strictARP).
 _SERVICE_ADDRESS = """[Unit]
-Description=Stand-in for kube-proxy: this node answers at {address}
+Description=Stand-in for kube-proxy: this node answers at the services' addresses
 DefaultDependencies=no
 After=networking.service
 Before=frr.service shutdown.target
@@ -41,11 +40,11 @@ Conflicts=shutdown.target
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/usr/sbin/nft 'table arp stand-in {{ chain input {{ type filter hook input priority 0; \
-arp daddr ip {address} drop; }}; chain output {{ type filter hook output priority 0; \
-arp saddr ip {address} drop; }}; }}'
-ExecStart=/bin/ip address replace {address}/32 dev lo
-ExecStop=/bin/ip address delete {address}/32 dev lo
+ExecStart=/usr/sbin/nft 'table arp stand-in {{ \
+chain input {{ type filter hook input priority 0; arp daddr ip {{ {listed} }} drop; }}; \
+chain output {{ type filter hook output priority 0; arp saddr ip {{ {listed} }} drop; }}; }}'
+{add}
+{delete}
 ExecStop=/usr/sbin/nft delete table arp stand-in
 """
 
@@ -53,7 +52,7 @@ _WEB_SOCKET = """[Unit]
 Description=Stand-in for a service of type LoadBalancer
 
 [Socket]
-ListenStream={address}:80
+{listen}
 FreeBind=yes
 """
 
@@ -65,26 +64,28 @@ ExecStart=/usr/bin/python3 -I -S {server}
 """
 
 
-def default_service_address(network: Network) -> IPv4Address:
-    """Return the address that the stand-in for a service has: the pool's sixth, or its last."""
+def service_addresses(network: Network) -> tuple[str, ...]:
+    """Return the addresses of services: those of the facts, else the pool's sixth, or its last."""
     pool = network.load_balancer.pool
-    return min(pool.first + 5, pool.last)
+    stated = network.load_balancer.services.values()
+    return tuple(map(str, stated or (min(pool.first + 5, pool.last),)))
 
 
-def list_stand_ins(network: Network, booted: Iterable[Node], address: str) -> tuple[StandIn, ...]:
+def list_stand_ins(network: Network, booted: Iterable[Node]) -> tuple[StandIn, ...]:
     """Return what on the hosts in ``booted`` is a stand-in."""
     booted = tuple(booted)
     nodes = tuple(node.name for node in booted if node.is_kubernetes_node)
     planes = tuple(node.name for node in booted if node.is_control_plane)
     routers = tuple(node.name for node in booted if node.is_router)
+    addresses = ", ".join(service_addresses(network))
     found = (
         StandIn("Debian with FRR", "the OPNsense router", routers),
         StandIn(
             f"web server on {network.kubernetes.api_port}", "the Kubernetes API server", planes
         ),
         StandIn("FRR", "MetalLB's BGP speaker", nodes),
-        StandIn(f"{address} on lo", "kube-proxy", nodes),
-        StandIn(f"web server at {address}:80", "a service of type LoadBalancer", nodes),
+        StandIn(f"{addresses} on lo", "kube-proxy", nodes),
+        StandIn(f"web server on port 80 of {addresses}", "a service of type LoadBalancer", nodes),
     )
     return tuple(stand_in for stand_in in found if stand_in.hosts)
 
@@ -105,9 +106,7 @@ def add_server(shared: Layer) -> None:
     shared.write(_SERVER, source.read_bytes(), mode=0o755)
 
 
-def add_stand_ins(
-    layer: Layer, network: Network, node: Node, address: str, authority: Authority
-) -> None:
+def add_stand_ins(layer: Layer, network: Network, node: Node, authority: Authority) -> None:
     """Put the stand-ins that ``node`` needs into its layer."""
     if node.is_control_plane:
         port = network.kubernetes.api_port
@@ -116,8 +115,15 @@ def add_stand_ins(
         layer.write(_CERTIFICATE, authority.api_certificate.read_bytes())
         layer.write(_KEY, authority.api_key.read_bytes(), mode=0o600)
     if node.is_kubernetes_node:
-        text = _SERVICE_ADDRESS.format(address=address)
+        addresses = service_addresses(network)
+        ip = "/bin/ip address"
+        text = _SERVICE_ADDRESS.format(
+            listed=", ".join(addresses),
+            add="\n".join(f"ExecStart={ip} replace {each}/32 dev lo" for each in addresses),
+            delete="\n".join(f"ExecStop={ip} delete {each}/32 dev lo" for each in addresses),
+        )
         add_unit(layer, SERVICE_ADDRESS_UNIT, text, "multi-user.target")
-        add_unit(layer, SERVICE_SOCKET, _WEB_SOCKET.format(address=address), "sockets.target")
+        listen = "\n".join(f"ListenStream={each}:80" for each in addresses)
+        add_unit(layer, SERVICE_SOCKET, _WEB_SOCKET.format(listen=listen), "sockets.target")
         web = _WEB.format(server=_SERVER)
         add_unit(layer, SERVICE_SOCKET.replace(".socket", ".service"), web, None)

@@ -67,11 +67,24 @@ class StandIn(msgspec.Struct, frozen=True):
     hosts: tuple[str, ...]
 
 
+class CheckRecord(msgspec.Struct, frozen=True):
+    """A live check of a service, on its way to another process.
+
+    ``facts`` are the check's own fields, ``unit`` is the one whose log tells more.
+    """
+
+    service: str
+    kind: str
+    host: str
+    facts: dict[str, Any]
+    unit: str | None = None
+
+
 class Record(msgspec.Struct, frozen=True):
     """A twin: its machines, and what is expected of them once they are up.
 
-    ``sessions`` are the router's neighbors (address to host name), ``backends`` the
-    addresses (with port) that a load balancer's servers must answer at, by its host.
+    ``checks`` are the services' own; ``sessions`` are the router's neighbors (address to
+    host name), ``admin_sockets`` HAProxy's, by host.
     """
 
     name: str
@@ -80,9 +93,8 @@ class Record(msgspec.Struct, frozen=True):
     router: str | None
     machines: dict[str, MachineRecord]
     sessions: dict[str, str]
-    backends: dict[str, tuple[str, ...]]
+    checks: tuple[CheckRecord, ...]
     admin_sockets: dict[str, str]
-    service_address: str
     stand_ins: tuple[StandIn, ...]
     disk_size: int
 
