@@ -248,7 +248,9 @@ class Twin:
             MachineError: if the program that makes terminals is missing.
         """
         probe.need_program("bsdutils")
-        return self.call(host, ["script", "--quiet", "--command", "bash --login", "/dev/null"])
+        return self.call(
+            host, ["script", "--quiet", "--return", "--command", "bash --login", "/dev/null"]
+        )
 
     def logs(self, host: str, unit: str | None = None, *, lines: int = 100) -> str:
         """Return the last ``lines`` of the host's journal; if it is off, its console."""
