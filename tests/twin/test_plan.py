@@ -9,6 +9,7 @@ import pytest
 
 from goldentooth.model import Network
 from goldentooth.twin import TwinError
+from goldentooth.twin.expectations import restore_check
 from goldentooth.twin.image import read_artifacts, units_of
 from goldentooth.twin.plan import CLIENT, OPERATOR, operator_address, plan_twin
 from goldentooth.twin.segment import derived_mac, port
@@ -71,19 +72,24 @@ def test_the_operator_keeps_off_hosts_dhcp_and_pool(shipped: Shipped) -> None:
     assert operator_address(shipped.network) == IPv4Address("10.4.0.22")
 
 
-def test_units_follow_from_artifacts(artifacts: Path) -> None:
+def test_units_follow_from_the_services_with_files_there(network: Network, artifacts: Path) -> None:
     files = read_artifacts(artifacts)
 
-    assert units_of(files["router"])[0] == "frr.service"
-    assert units_of(files["allyrion"])[0] == "haproxy.service"
-    assert "frr.service" not in units_of(files["allyrion"])
+    def units(host: str) -> tuple[str, ...]:
+        return units_of(network, network.nodes[host], files[host])
+
+    assert units("router")[0] == "frr.service"
+    assert units("allyrion")[0] == "haproxy.service"
+    assert "frr.service" not in units("allyrion")
 
 
 def test_only_what_is_up_is_expected_to_answer(network: Network, artifacts: Path) -> None:
     record = _plan(network, artifacts, ["router", "allyrion", "bettley", "fenn"])
 
     assert sorted(record.sessions.values()) == ["bettley", "fenn"]
-    assert record.backends == {"allyrion": ("10.4.0.11:6443",)}
+    ids = {restore_check(check).id for check in record.checks}
+    assert {"bgp.session[bettley]", "bgp.session[fenn]", "haproxy.backend[bettley]"} <= ids
+    assert not {"bgp.session[dalt]", "haproxy.backend[dalt]", "api.server[dalt]"} & ids
     assert {host for stand_in in record.stand_ins for host in stand_in.hosts} == {
         "router",
         "bettley",
