@@ -40,7 +40,8 @@ lint: $(VENV)/.installed ## what is weak in the facts (findings are not a failur
 
 test: $(VENV)/.installed-dev ## all tests, with the real daemons' checkers
 	scripts/install-debian-packages test
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --ignore=tests/twin
+	$(BIN)/pytest tests/twin
 
 check: $(VENV)/.installed-dev ## formatting, ruff and mypy --strict
 	$(BIN)/ruff format --check .
