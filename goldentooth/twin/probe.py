@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,9 +53,9 @@ _ROOT_FOLDERS = ("/etc", "/usr", "/var")
 
 _KERNEL_FEATURES = """
 try() { feature=$1; shift; "$@" >/dev/null 2>&1 || echo "$feature"; }
-mount -t tmpfs tmpfs "$1" && mkdir "$1/upper" "$1/work" "$1/root" || echo 'mount (tmpfs)'
+mount -n -t tmpfs tmpfs /tmp && cd /tmp && mkdir upper work root || echo 'mount (tmpfs)'
 try 'overlay file system on tmpfs (CONFIG_OVERLAY_FS, CONFIG_TMPFS_XATTR)' \
-    mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/root"
+    mount -n -t overlay overlay -o lowerdir=/,upperdir=upper,workdir=work root
 try 'veth links (CONFIG_VETH)' ip link add probe0 type veth peer name probe1
 try 'bridges (CONFIG_BRIDGE)' ip link add probe2 type bridge
 try 'nftables for ARP (CONFIG_NF_TABLES_ARP)' nft add table arp probe
@@ -124,14 +123,10 @@ def _lacking_mounts() -> Iterable[str]:
 
 def _lacking_kernel_features() -> list[str]:
     """Try the features in namespaces of their own, of which nothing stays."""
-    with tempfile.TemporaryDirectory(prefix="goldentooth-twin-probe-") as folder:
-        command = ["unshare", "--mount", "--net", "--uts", "--ipc", "--pid", "--fork"]
-        probe = subprocess.run(
-            [*command, "sh", "-c", _KERNEL_FEATURES, "sh", folder],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+    command = ["unshare", "--mount", "--net", "--uts", "--ipc", "--pid", "--fork"]
+    probe = subprocess.run(
+        [*command, "sh", "-c", _KERNEL_FEATURES], capture_output=True, text=True, check=False
+    )
     if probe.returncode and not probe.stdout:
         return [f"namespaces ({probe.stderr.strip()})"]
     return probe.stdout.splitlines()

@@ -54,7 +54,10 @@ def traces(name: str) -> list[str]:
     for folder, folders, _ in os.walk("/sys/fs/cgroup"):
         if folder.endswith("/goldentooth-twin") and name in folders:
             found.append(f"group {folder}/{name}")
-    for path in Path("/run/goldentooth-twin").glob(f"{name}*"):
+    for path in (
+        *Path("/run/goldentooth-twin").glob(f"{name}*"),
+        *Path("/tmp").glob("goldentooth*"),
+    ):
         found.append(f"file {path}")
     mark = f"{MARK}={name}".encode()
     for process in Path("/proc").glob("[0-9]*"):
