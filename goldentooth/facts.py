@@ -13,11 +13,13 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from goldentooth.values import (
+    MOST_PREFIXES,
     AddressRange,
     Asn,
     DomainName,
     Duration,
     HostName,
+    InterfaceChoice,
     InterfaceName,
     KubernetesVersion,
     LabelName,
@@ -56,9 +58,10 @@ class NodeFacts(Facts, frozen=True, kw_only=True):
     """Facts of one machine; a group or the defaults may state them for many."""
 
     interface: Annotated[
-        InterfaceName,
+        InterfaceChoice,
         Meta(
-            description="the interface on the infrastructure network; auto: as `discover` found it"
+            description="the interface on the infrastructure network;"
+            " auto: as inventory/discovered.yaml has it"
         ),
     ] = "eth0"
     mac: Annotated[MacAddress | None, Meta(description="hardware address of that interface")] = None
@@ -146,9 +149,10 @@ class Bgp(Facts, frozen=True, kw_only=True):
         ),
     ] = "pool"
     maximum_prefix: Annotated[
-        Annotated[int, Meta(ge=0, le=4294967295)] | None,
+        Annotated[int, Meta(ge=0, le=MOST_PREFIXES)] | None,
         Meta(
-            description="routes a neighbor may send before its session is closed; 0: no bound;"
+            description="routes a neighbor may send, those that the filter refuses included;"
+            " one that sends more loses its session for 5 minutes; 0: no bound;"
             " absent: as many as the pool has addresses"
         ),
     ] = None
@@ -324,7 +328,7 @@ class DefaultsEntry(Entry, frozen=True, kw_only=True):
 
 
 class DiscoveredEntry(Facts, frozen=True, kw_only=True):
-    """What `discover` saw on one host."""
+    """What was seen on one host: discovered.yaml."""
 
     interface: InterfaceName | None = None
 

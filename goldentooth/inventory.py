@@ -35,7 +35,7 @@ from goldentooth.facts import (
 )
 from goldentooth.model import Network, Node, Sources, build_network
 from goldentooth.validation import convert_document, did_you_mean, shown
-from goldentooth.values import RoleName, parse_custom
+from goldentooth.values import HostName, RoleName, parse_custom
 from goldentooth.yamlfile import Document, display_path, read_document
 
 
@@ -108,6 +108,8 @@ def read_network(sources: Sources, discovered: Document | None = None) -> Networ
     ]
     if sources.hosts.is_complete and sources.groups.is_complete:
         problems += _reference_problems(sources)
+    if sources.hosts.is_complete:
+        problems += _stray_problems(sources.hosts, discovered)
     if problems or hosts is None or groups is None or defaults is None or seen is None:
         raise FactsError(problems)
     if not hosts:
@@ -186,7 +188,7 @@ def _reference_problems(sources: Sources) -> Iterable[Problem]:
     for document in (sources.hosts, sources.groups):
         for name, entry in document.value.items():
             for index, group in enumerate(_parents(entry)):
-                if _is_role_name(group) and group not in groups:
+                if _is_a(group, RoleName) and group not in groups:
                     yield Problem(
                         f"{shown(name)}: group {group!r} is not declared in {sources.groups.file}",
                         document.where((name, "groups", index)),
@@ -207,10 +209,21 @@ def _parents(entry: Any) -> Sequence[Any]:
     return groups if isinstance(groups, list) else ()
 
 
-def _is_role_name(group: Any) -> bool:
-    """Tell whether ``group`` could be declared; where not, its own type has said so already."""
+def _stray_problems(hosts: Document, discovered: Document) -> Iterable[Problem]:
+    """Yield what was discovered of hosts that are not in the inventory."""
+    for name in discovered.value:
+        if _is_a(name, HostName) and name not in hosts.value:
+            yield Problem(
+                f"{shown(name)}: is not a host of {hosts.file}",
+                discovered.where((name,), key=True),
+                did_you_mean(name, hosts.value),
+            )
+
+
+def _is_a(name: Any, kind: Any) -> bool:
+    """Tell whether ``name`` is a ``kind``; where not, its own type has said so already."""
     try:
-        msgspec.convert(group, RoleName)
+        msgspec.convert(name, kind)
     except msgspec.ValidationError:
         return False
     return True

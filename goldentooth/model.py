@@ -26,6 +26,7 @@ from goldentooth.facts import (
     Metallb,
     NodeFacts,
 )
+from goldentooth.values import MOST_PREFIXES
 from goldentooth.yamlfile import Document, KeyPath
 
 
@@ -231,7 +232,7 @@ class Network:
     def maximum_prefix(self) -> int:
         """Routes a neighbor may send; 0 is no bound. A speaker announces one /32 an address."""
         stated = self.bgp.maximum_prefix
-        return self.load_balancer.pool.size if stated is None else stated
+        return min(self.load_balancer.pool.size, MOST_PREFIXES) if stated is None else stated
 
     # -- routes ------------------------------------------------------------------------
 

@@ -155,12 +155,26 @@ RoleName = Annotated[
         longest=63,
     ),
 ]
+# what ifupdown and the kernel's sysctls take for others than one interface is no name of one
+_INTERFACE = r"(?!(?:{taken})$)[A-Za-z][A-Za-z0-9_.-]*"
+_INTERFACE_FORM = "letters, digits, '.', '_' and '-', at most 15, as in {example};"
+
 InterfaceName = Annotated[
     str,
     _text(
-        r"[A-Za-z][A-Za-z0-9_.-]*",
+        _INTERFACE.format(taken="all|auto|default|lo|none"),
         "is not an interface name",
-        "letters, digits, '.', '_' and '-', at most 15, as in eth0 (or auto)",
+        f"{_INTERFACE_FORM.format(example='wlan0')} leave it away where there is none"
+        " (auto is for `interface` of the facts)",
+        longest=15,
+    ),
+]
+InterfaceChoice = Annotated[
+    str,
+    _text(
+        _INTERFACE.format(taken="all|default|lo|none"),
+        "is not an interface name",
+        f"{_INTERFACE_FORM.format(example='eth0')} or auto, for what was discovered",
         longest=15,
     ),
 ]
@@ -175,9 +189,9 @@ MacAddress = Annotated[
 Phrase = Annotated[
     str,
     _text(
-        r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]+",
+        r"(?=.*\S)[^\x00-\x1f\x7f-\x9f\u2028\u2029]+",
         "is not one line of text",
-        "no line breaks or control characters",
+        "write words, without line breaks or control characters",
         longest=500,
     ),
 ]
@@ -261,6 +275,9 @@ Secret = Annotated[
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Asn = Annotated[int, Meta(ge=1, le=4294967294)]
 Seconds = Annotated[int, Meta(ge=0, le=65535)]
+
+MOST_PREFIXES = 4294967295
+"""The largest bound on prefixes that FRR takes (manual, BGP, `maximum-prefix`)."""
 
 
 def seconds(duration: str) -> float:

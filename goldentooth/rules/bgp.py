@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from goldentooth.model import Network
 from goldentooth.rules import Severity, Violation, rule
 from goldentooth.rules.intervals import as_range, describe, without
+from goldentooth.values import MOST_PREFIXES
 
 SLOW_HOLD = 30
 """Seconds for which traffic into a dead node is still put up with."""
@@ -525,13 +526,16 @@ def no_maximum_prefix(network: Network) -> Iterator[Violation]:
 
     Why:
         The filter bounds what is used, not what has to be received and compared. A neighbor
-        that runs wild takes the router's memory and time, for all the others too.
+        that runs wild takes the router's memory and time, for all the others too. With a
+        bound every received prefix counts, also those that the filter refuses; the session
+        of a neighbor that sends more is closed, and tried again after 5 minutes.
 
     Do:
         Leave bgp.maximum_prefix away: it is the size of the pool then.
 
     Source:
-        RFC 7454 §8; FRR manual, BGP, `maximum-prefix`.
+        RFC 7454 §8; FRR manual, BGP, `maximum-prefix` (`force`, `restart`) and
+        `soft-reconfiguration inbound`.
     """
     if network.maximum_prefix == 0:
         yield Violation(
@@ -560,7 +564,8 @@ def low_maximum_prefix(network: Network) -> Iterator[Violation]:
 
     Why:
         Every service is one /32 from every node. The first service above the bound closes
-        the sessions of all nodes at once, and all load-balancer addresses are gone.
+        the sessions of all nodes at once, and all load-balancer addresses are gone; every
+        5 minutes the sessions come back, and are closed again.
 
     Do:
         Leave bgp.maximum_prefix away: it is the size of the pool then.
@@ -570,7 +575,7 @@ def low_maximum_prefix(network: Network) -> Iterator[Violation]:
         `aggregationLength` (32 by default).
     """
     bound, size = network.maximum_prefix, network.load_balancer.pool.size
-    if 0 < bound < size:
+    if 0 < bound < min(size, MOST_PREFIXES):
         yield Violation(
             "bgp.maximum_prefix",
             f"{bound} route{'s' * (bound != 1)} for a pool of {size} addresses"

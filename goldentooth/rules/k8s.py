@@ -7,6 +7,18 @@ from collections.abc import Iterator
 from goldentooth.model import Network
 from goldentooth.rules import Severity, Violation, rule
 
+KUBELET_LABELS = {
+    *("beta.kubernetes.io/arch", "beta.kubernetes.io/instance-type", "beta.kubernetes.io/os"),
+    "failure-domain.beta.kubernetes.io/region",
+    "failure-domain.beta.kubernetes.io/zone",
+    *("kubernetes.io/arch", "kubernetes.io/hostname", "kubernetes.io/os"),
+    "node.kubernetes.io/instance-type",
+    *("topology.kubernetes.io/region", "topology.kubernetes.io/zone"),
+}
+KUBELET_NAMESPACES = ("kubelet.kubernetes.io", "node.kubernetes.io")
+"""With :data:`KUBELET_LABELS` all that a kubelet may set in Kubernetes' own namespaces
+(k8s.io/kubelet, pkg/apis/well_known_labels.go, as of 1.32)."""
+
 NODE_MASK = 24
 """Prefix length of the pod network that the controller manager sets aside for a node."""
 
@@ -492,3 +504,56 @@ def many_pods(network: Network) -> Iterator[Violation]:
             f"{pods} pods on one node; 110 are tested",
             network.where("kubernetes.maximum_pods"),
         )
+
+
+@rule(
+    "K8S013",
+    Severity.ERROR,
+    fails="""
+        hosts:
+          node1:
+            data:
+              node_labels: {node-role.kubernetes.io/worker: ""}
+        """,
+    passes="""
+        hosts:
+          node1:
+            data:
+              node_labels: {node.kubernetes.io/pool: edge, lab.example.net/rack: one}
+        """,
+)
+def label_that_kubelet_refuses(network: Network) -> Iterator[Violation]:
+    """A node label is in a namespace that Kubernetes keeps for itself.
+
+    Why:
+        The kubelet checks its labels first of all, and does not start: the node never joins.
+        In kubernetes.io and k8s.io it may set what begins with kubelet.kubernetes.io/ or
+        node.kubernetes.io/, and a few well-known names; roles are not among them.
+
+    Do:
+        Take a domain of your own, or node.kubernetes.io/NAME. For a role, label the node
+        when it has joined: `kubectl label node NAME node-role.kubernetes.io/ROLE=`.
+
+    Source:
+        kubelet, `--node-labels`; Kubernetes, NodeRestriction admission; KEP-279, Bounding
+        Self-Labeling Kubelets.
+    """
+    for node in network.kubernetes_nodes:
+        refused = sorted(filter(_is_refused_by_kubelet, node.facts.node_labels))
+        if refused:
+            yield Violation(
+                node.name,
+                f"its kubelet will not start with {', '.join(refused)}",
+                network.where_node(node, "node_labels"),
+            )
+
+
+def _is_refused_by_kubelet(label: str) -> bool:
+    namespace = label.rpartition("/")[0]
+    if label in KUBELET_LABELS or _is_within(namespace, *KUBELET_NAMESPACES):
+        return False
+    return _is_within(namespace, "kubernetes.io", "k8s.io")
+
+
+def _is_within(namespace: str, *domains: str) -> bool:
+    return any(f".{namespace}".endswith(f".{domain}") for domain in domains)

@@ -369,6 +369,22 @@ def test_a_pinned_interface_is_not_overruled_by_what_was_discovered(shipped: Shi
     assert shipped.network.nodes["fenn"].interface == "eth0"
 
 
+def test_a_discovered_host_that_is_not_in_the_inventory_is_refused(shipped: Shipped) -> None:
+    shipped.write("discovered", "jast: {interface: end0}\nfen: {interface: enp1s0}\n")
+    (problem,) = shipped.problems
+    assert problem.message == f"fen: is not a host of {shipped.path('hosts')}"
+    assert (problem.where or ())[1:] == (2, 1)
+    assert problem.remedy == "did you mean fenn?"
+
+
+@pytest.mark.parametrize("name", ["auto", "all", "lo", "default", "none"])
+def test_what_was_discovered_is_one_interface(shipped: Shipped, name: str) -> None:
+    shipped.write("discovered", f"fenn: {{interface: {name}}}\n")
+    assert shipped.report == [
+        f"discovered.yaml:1:19: fenn: interface '{name}' is not an interface name"
+    ]
+
+
 def test_a_mistake_in_what_was_discovered_is_reported(shipped: Shipped) -> None:
     shipped.write("discovered", "fenn: {interface: 'a b', speed: 1}\n")
     assert shipped.report == [

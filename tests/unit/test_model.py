@@ -175,6 +175,11 @@ def test_a_neighbor_may_send_a_route_for_every_address_of_the_pool(
     assert shipped.network.maximum_prefix == bound
 
 
+def test_a_bound_is_never_more_than_frr_takes(shipped: Shipped) -> None:
+    shipped.edit("defaults", "10.4.11.0-10.4.15.254", "0.0.0.0/0")
+    assert shipped.network.maximum_prefix == 4294967295
+
+
 def test_the_facts_of_bgp_are_those_of_the_design(network: Network) -> None:
     bgp = network.bgp
     assert (bgp.router_asn, bgp.cluster_asn) == (64500, 64501)

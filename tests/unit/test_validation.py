@@ -245,6 +245,22 @@ MESSAGES = [
     ("hosts", "architecture: amd64", "mac: ▸10:20:30:40:50:59",
      "10:20:30:40:50:59 is read differently by different YAML readers",
      'write "10:20:30:40:50:59" in quotes'),
+    # words that are no name of an interface
+    *(
+        ("hosts", "architecture: amd64", f"{fact}: ▸{word}",
+         f"velaryon: {fact} '{word}' is not an interface name", remedy)
+        for fact, words, remedy in (
+            ("interface", ("all", "default", "lo", "none"), "as in eth0; or auto, for what was"),
+            ("wireless_interface", ("all", "auto", "default", "lo", "none"),
+             "leave it away where there is none (auto is for `interface` of the facts)"),
+        )
+        for word in words
+    ),
+    # blanks that say nothing
+    ("hosts", "architecture: amd64", 'accept: [{rule: ADDR001, reason: ▸"  "}]',
+     "velaryon: accept: reason '  ' is not one line of text", "write words"),
+    ("hosts", "hardware: x86-64 with a GPU", 'hardware: ▸"\u00a0"',
+     "velaryon: hardware '\\xa0' is not one line of text", "write words"),
     # missing
     ("hosts", "fenn:\n  hostname: 10.4.0.15", "▸fenn:",
      "fenn: hostname is missing", "its address on the infrastructure network"),
