@@ -12,7 +12,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import unified_diff
 from enum import Enum
+from functools import cached_property
 from typing import Any
+
+import msgspec
 
 from goldentooth.values import SECRET_REFERENCE
 
@@ -60,6 +63,8 @@ class Draft:
     mode: int = 0o644
     scope: Scope = Scope.HOST
     judge: Judge | None = None
+    specimens: Mapping[str, str] = field(default_factory=dict)
+    """For judges: a well-formed value for each reference to a secret that needs a certain form."""
 
     def __post_init__(self) -> None:
         if (self.template is None) == (self.text is None):
@@ -70,7 +75,15 @@ class Draft:
     def finished(self, service: str, host: str, text: str) -> Artifact:
         """Return the artifact that this draft is with its ``text``."""
         return Artifact(
-            host, service, self.path, text, self.owner, self.mode, self.scope, self.judge
+            host,
+            service,
+            self.path,
+            text,
+            self.owner,
+            self.mode,
+            self.scope,
+            self.judge,
+            self.specimens,
         )
 
 
@@ -86,8 +99,9 @@ class Artifact:
     mode: int = 0o644
     scope: Scope = Scope.HOST
     judge: Judge | None = None
+    specimens: Mapping[str, str] = field(default_factory=dict, compare=False)
 
-    @property
+    @cached_property
     def location(self) -> str:
         """Where it is in the build folder, relative to it.
 
@@ -106,6 +120,13 @@ class Artifact:
     def secrets(self) -> tuple[str, ...]:
         """The references to secrets that are filled in on the way to the host, sorted."""
         return tuple(sorted(set(SECRET_REFERENCE.findall(self.text))))
+
+    @property
+    def specimen_text(self) -> str:
+        """The text as a judge is to see it, with a specimen for every secret."""
+        return SECRET_REFERENCE.sub(
+            lambda reference: self.specimens.get(reference[0], "specimen"), self.text
+        )
 
     def entry(self) -> dict[str, Any]:
         """Return its line of the manifest."""
@@ -127,7 +148,9 @@ class Artifact:
 def manifest_text(entries: Iterable[Mapping[str, Any]]) -> str:
     """Return the manifest's text: the same entries, in whatever order, give the same bytes."""
     ordered = sorted(entries, key=lambda entry: entry["location"])
-    return json.dumps({"format": MANIFEST_FORMAT, "artifacts": ordered}, indent=1) + "\n"
+    manifest = {"format": MANIFEST_FORMAT, "artifacts": ordered}
+    # json's own indentation is not compiled, and takes ten times as long
+    return msgspec.json.format(json.dumps(manifest), indent=1) + "\n"
 
 
 def diff_texts(before: str | None, after: str | None, name: str) -> str:

@@ -11,12 +11,14 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from goldentooth.artifact import MANIFEST_FORMAT, Artifact, manifest_text
 from goldentooth.errors import OutputError
+from goldentooth.report.render import HostRender
 from goldentooth.yamlfile import display_path
 
 MANIFEST = "manifest.json"
@@ -72,9 +74,16 @@ class BuildFolder:
         content = self._content(location)
         return None if content is None else content.decode(errors="surrogateescape")
 
+    def compare(self, host: HostRender) -> HostRender:
+        """Return ``host`` with what those of its artifacts that differ are here."""
+        earlier = {a.location: self.read(a.location) for a in host.artifacts}
+        changed = [a.location for a in host.artifacts if earlier[a.location] != a.text]
+        return replace(host, before={location: earlier[location] for location in changed})
+
     def _content(self, location: str) -> bytes | None:
         try:
-            return (self.path / location).read_bytes()
+            with open(f"{self.path}/{location}", "rb", buffering=0) as file:  # noqa: PTH123  # fast
+                return file.read()
         except OSError:
             return None
 
@@ -135,19 +144,26 @@ class Staging:
         self.path = path
         self.earlier = earlier
         self._swap = swap
+        self._folders = {""}
 
-    def write(self, artifact: Artifact) -> Path:
-        """Write one artifact; safe to call from several threads. Returns its path."""
-        path = self.path / artifact.location
-        content = artifact.content
-        try:
+    def write(self, *artifacts: Artifact) -> None:
+        """Write artifacts."""
+        for artifact in artifacts:
+            path = self._path(artifact.location)
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-        except FileNotFoundError:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        return path
+            with os.fdopen(handle, "wb") as file:
+                file.write(artifact.content)
+
+    def _path(self, location: str) -> str:
+        """Return the path of ``location``; the folders above it are made, each once."""
+        self._make_folder(location.rpartition("/")[0])
+        return f"{self.path}/{location}"
+
+    def _make_folder(self, location: str) -> None:
+        if location not in self._folders:
+            self._make_folder(location.rpartition("/")[0])
+            os.mkdir(f"{self.path}/{location}")  # noqa: PTH102  # a Path takes longer than the folder
+            self._folders.add(location)
 
     def keep(self, location: str) -> None:
         """Take one artifact over from the earlier build.
@@ -161,9 +177,7 @@ class Staging:
             raise OutputError(
                 f"{self.build}/{location} {state}: render everything once, then a part of it"
             )
-        path = self.path / location
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        Path(self._path(location)).write_bytes(content)
 
     def swap_in(self, entries: Entries) -> None:
         """Write the manifest and put this folder in the place of the earlier build."""

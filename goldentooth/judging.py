@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Event
 from time import monotonic
 
-from goldentooth.artifact import Judge
+from goldentooth.artifact import Artifact, Judge
 
 SECONDS = 30.0
 """How long one judge may take for one file."""
@@ -47,17 +47,27 @@ class Verdict:
         return f"{text}\n{self.output}" if self.output else text
 
 
-def judge_file(judge: Judge, file: Path, location: str, stop: Event | None = None) -> Verdict:
-    """Run ``judge`` on ``file``; a judge that is not installed says nothing about it.
+def judge_artifact(
+    artifact: Artifact, judge: Judge, file: Path, stop: Event | None = None
+) -> Verdict:
+    """Run ``judge`` on ``artifact``, staged as ``file``; one that is not installed says nothing.
 
-    A judge that does not answer within :data:`SECONDS`, or before ``stop`` is set, is ended
-    with all that it started, and has not accepted.
+    References to secrets are not what the daemon will read: where there are any, a copy is
+    judged in which well-formed specimens stand for the secrets. A judge that does not answer
+    within :data:`SECONDS`, or before ``stop`` is set, is ended with all that it started, and
+    has not accepted.
     """
+    location = artifact.location
     program = _find(judge.command[0])
     if program is None:
         return Verdict(judge, location, Ruling.NOT_INSTALLED)
     try:
-        with tempfile.TemporaryDirectory(prefix="judge-") as scratch:
+        with tempfile.TemporaryDirectory(prefix="judge-") as folder:
+            scratch = Path(folder, "scratch")
+            scratch.mkdir()
+            if artifact.secrets:
+                file = Path(folder, file.name)
+                file.write_text(artifact.specimen_text)
             arguments = [
                 part.format(file=file, stem=file.stem, scratch=scratch)
                 for part in judge.command[1:]

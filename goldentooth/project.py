@@ -42,6 +42,7 @@ from goldentooth.yamlfile import display_path
 if TYPE_CHECKING:
     from jinja2 import Environment
     from nornir.core.processor import Processor
+    from nornir.core.task import AggregatedResult
 
     from goldentooth.report.checks import VerifyReport
     from goldentooth.rules import Finding
@@ -192,7 +193,12 @@ class Project:
             RenderError: if a secret is written out in the facts.
             OutputError: if the build folder cannot be written; it is then as it was.
         """
-        from tasks.render import RenderJob, render_host  # tasks are built on the library
+        from tasks.render import (  # tasks are built on the library
+            JudgeJob,
+            RenderJob,
+            judge_host,
+            render_host,
+        )
 
         chosen_services = self.services(services)
         nornir = self.select(hosts, groups).with_processors(list(processors))
@@ -206,15 +212,19 @@ class Project:
                 (service, frozenset(node.name for node in service.hosts(self.network)))
                 for service in chosen_services
             )
-            job = RenderJob(self.network, placed, self.templates, staging, validate, stop)
-            failed_before = set(nornir.data.failed_hosts)
-            outcome = nornir.run(
-                render_host, name="render", job=job, raise_on_error=False, on_failed=True
+            job = RenderJob(self.network, placed, self.templates, stop)
+            outcome = _run_for_all(nornir, render_host, stop, name="render", job=job)
+            rendered = tuple(
+                folder.compare(_host_render(name, outcome[name])) for name in nornir.inventory.hosts
             )
-            nornir.data.failed_hosts = failed_before  # what failed over SSH is no concern here
-            if stop.is_set():
-                raise KeyboardInterrupt
-            rendered = tuple(_host_render(name, outcome[name]) for name in nornir.inventory.hosts)
+            if validate or not check:
+                for host in rendered:
+                    staging.write(*host.artifacts)
+            if validate:
+                staged = {host.host: host for host in rendered}
+                judging = JudgeJob(staged, staging.path, stop)
+                outcome = _run_for_all(nornir, judge_host, stop, name="judge", job=judging)
+                rendered = tuple(_host_render(name, outcome[name]) for name in staged)
             chosen = set(nornir.inventory.hosts)
             unknown = {host.host for host in rendered if host.failure}
             names = {service.name for service in chosen_services}
@@ -362,6 +372,22 @@ class Project:
 
     def _mistake(self, message: str) -> UsageError:
         return UsageError(f"{display_path(self.config_file)}: {message}")
+
+
+def _run_for_all(
+    nornir: Nornir, task: Callable[..., Any], stop: Event, **arguments: Any
+) -> AggregatedResult:
+    """Run ``task`` for all hosts; what failed over SSH is no concern of it, nor the reverse.
+
+    Raises:
+        KeyboardInterrupt: if ``stop`` was set meanwhile.
+    """
+    failed_before = set(nornir.data.failed_hosts)
+    outcome = nornir.run(task, raise_on_error=False, on_failed=True, **arguments)
+    nornir.data.failed_hosts = failed_before
+    if stop.is_set():
+        raise KeyboardInterrupt
+    return outcome
 
 
 def _host_render(name: str, results: Any) -> HostRender:

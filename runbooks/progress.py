@@ -34,6 +34,8 @@ class Progress:
         """Start the clock, and see how many hosts there are."""
         self.total = len(task.nornir.inventory.hosts)
         self.started = monotonic()
+        self.done = 0
+        self.bar = None
 
     def task_completed(self, task: Task, result: AggregatedResult) -> None:
         """Take the bar away."""

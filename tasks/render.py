@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 from traceback import walk_tb
-from typing import TYPE_CHECKING
 
 from jinja2 import (
     Environment,
@@ -19,16 +19,12 @@ from nornir.core.exceptions import NornirSubTaskError
 from nornir.core.task import Result, Task
 from nornir_jinja2.plugins.tasks import template_file
 
-from goldentooth.artifact import Artifact, Draft, diff_texts
-from goldentooth.build import Staging
+from goldentooth.artifact import Artifact, Draft
 from goldentooth.errors import RenderError
 from goldentooth.model import Network, Node
 from goldentooth.report.render import HostRender
 from goldentooth.services import Service
 from goldentooth.yamlfile import display_path
-
-if TYPE_CHECKING:
-    from goldentooth.judging import Verdict
 
 
 @dataclass(frozen=True)
@@ -39,14 +35,23 @@ class RenderJob:
     services: tuple[tuple[Service, frozenset[str]], ...]
     """Every service with the names of the hosts that it is on."""
     templates: Environment
-    staging: Staging
-    validate: bool
     stop: Event
     """Set when the run is over early: hosts that have not begun are left out."""
 
 
+@dataclass(frozen=True)
+class JudgeJob:
+    """What has been rendered, keyed by host, and the folder that it is staged in."""
+
+    rendered: Mapping[str, HostRender]
+    folder: Path
+    stop: Event
+
+
 def render_host(task: Task, job: RenderJob) -> Result:
-    """Render, stage, compare and (if asked) judge everything intended for ``task.host``.
+    """Make everything intended for ``task.host``, in memory.
+
+    Nothing is read or written: threads that did so in turns would wait for each other.
 
     Returns:
         A result whose ``result`` is a :class:`~goldentooth.report.render.HostRender`;
@@ -59,10 +64,20 @@ def render_host(task: Task, job: RenderJob) -> Result:
         artifacts = tuple(_artifacts(task, job, node))
     except RenderError as error:
         return _result(task, HostRender(node.name, failure=str(error)))
-    except OSError as error:
-        failure = f"{error.filename or 'an artifact'} cannot be written: {error.strerror}"
-        return _result(task, HostRender(node.name, failure=failure))
-    return _result(task, _render_of(job, node, artifacts))
+    return _result(task, HostRender(node.name, artifacts=artifacts))
+
+
+def judge_host(task: Task, job: JudgeJob) -> Result:
+    """Let the native judges rule on the staged files of ``task.host``."""
+    from goldentooth.judging import judge_artifact  # subprocess is needed only here
+
+    render = job.rendered[task.host.name]
+    verdicts = tuple(
+        judge_artifact(a, a.judge, job.folder / a.location, job.stop)
+        for a in render.artifacts
+        if a.judge and not job.stop.is_set()
+    )
+    return _result(task, replace(render, verdicts=verdicts))
 
 
 def _artifacts(task: Task, job: RenderJob, node: Node) -> list[Artifact]:
@@ -78,7 +93,6 @@ def _artifacts(task: Task, job: RenderJob, node: Node) -> list[Artifact]:
             if artifact.location in artifacts:
                 other = artifacts[artifact.location].service
                 raise RenderError(f"{draft.path} is wanted twice, by {other} and {service.name}")
-            job.staging.write(artifact)
             artifacts[artifact.location] = artifact
     return list(artifacts.values())
 
@@ -114,29 +128,5 @@ def _template_failure(job: RenderJob, draft: Draft, cause: BaseException | None)
     return f"{display_path(file)}:{line}: {what} (for {draft.path})"
 
 
-def _render_of(job: RenderJob, node: Node, artifacts: tuple[Artifact, ...]) -> HostRender:
-    earlier = {
-        artifact.location: job.staging.build.read(artifact.location) for artifact in artifacts
-    }
-    changed = [a for a in artifacts if earlier[a.location] != a.text]
-    verdicts: tuple[Verdict, ...] = ()
-    if job.validate:
-        from goldentooth.judging import judge_file  # subprocess is needed only here
-
-        verdicts = tuple(
-            judge_file(a.judge, job.staging.path / a.location, a.location, job.stop)
-            for a in artifacts
-            if a.judge and not job.stop.is_set()
-        )
-    return HostRender(
-        node.name,
-        artifacts=artifacts,
-        diffs={a.location: diff_texts(earlier[a.location], a.text, a.location) for a in changed},
-        verdicts=verdicts,
-    )
-
-
 def _result(task: Task, render: HostRender) -> Result:
-    return Result(
-        host=task.host, result=render, changed=bool(render.diffs), failed=render.has_failed
-    )
+    return Result(host=task.host, result=render, failed=render.has_failed)

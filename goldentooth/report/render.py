@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from goldentooth.artifact import Artifact
+from goldentooth.artifact import Artifact, diff_texts
 from goldentooth.report.table import format_table, paint
 
 if TYPE_CHECKING:
@@ -21,13 +22,24 @@ class HostRender:
 
     host: str
     artifacts: tuple[Artifact, ...] = field(default=(), repr=False)
-    diffs: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Unified diffs against the build before, keyed by location."""
+    before: Mapping[str, str | None] = field(default_factory=dict, repr=False)
+    """What the changed artifacts were in the build before, keyed by location."""
     verdicts: tuple[Verdict, ...] = ()
     failure: str | None = None
     """Why nothing could be made, for a person."""
     traceback: str | None = field(default=None, repr=False)
     """Where it went wrong, if that is a mistake of this program."""
+
+    @cached_property
+    def diffs(self) -> Mapping[str, str]:
+        """Unified diffs against the build before, keyed by location."""
+        return {
+            artifact.location: diff_texts(
+                self.before[artifact.location], artifact.text, artifact.location
+            )
+            for artifact in self.artifacts
+            if artifact.location in self.before
+        }
 
     @property
     def has_failed(self) -> bool:
@@ -62,7 +74,7 @@ class HostRender:
             "failed": self.has_failed,
             "failure": self.failure,
             "artifacts": [artifact.entry() for artifact in self.artifacts],
-            "changed": sorted(self.diffs),
+            "changed": sorted(self.before),
             "diffs": dict(sorted(self.diffs.items())),
             "judges": self.judges,
             "rejections": [
@@ -94,7 +106,7 @@ class RenderReport:
     @property
     def has_changed(self) -> bool:
         """Whether anything differs from the build before."""
-        return bool(self.removed) or any(host.diffs for host in self.hosts)
+        return bool(self.removed) or any(host.before for host in self.hosts)
 
     @property
     def status(self) -> int:
@@ -137,7 +149,7 @@ class RenderReport:
                 host.host,
                 len(host.artifacts),
                 host.size,
-                len(host.diffs),
+                len(host.before),
                 "yes" if host.has_failed else "-",
                 ", ".join(f"{name} {ruling}" for name, ruling in host.judges.items()) or "-",
             )
@@ -161,7 +173,7 @@ class RenderReport:
 
     def _summary(self, *, colour: bool) -> str:
         failed = sum(host.has_failed for host in self.hosts)
-        changed = sum(len(host.diffs) for host in self.hosts) + len(self.removed)
+        changed = sum(len(host.before) for host in self.hosts) + len(self.removed)
         artifacts = sum(len(host.artifacts) for host in self.hosts)
         counts = (
             f"{len(self.hosts)} hosts, {artifacts} artifacts, {changed} changed, {failed} failed"

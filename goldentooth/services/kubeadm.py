@@ -8,21 +8,27 @@ Tokens, keys and hashes are references; they are filled in on the way to the hos
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
+from io import StringIO
 from typing import Any
 
 import yaml
 
 from goldentooth.artifact import Draft, Judge
 from goldentooth.check import Check, Outcome, Output, failed, passes
+from goldentooth.facts import Kubernetes
 from goldentooth.model import Network, Node
+from goldentooth.values import SECRET_REFERENCE
 
 KUBEADM = Judge("kubeadm", ("kubeadm", "config", "validate", "--config", "{file}"))
 """kubeadm's own check. Debian does not package kubeadm."""
 
 PATH = "/etc/kubernetes/kubeadm.yaml"
+
+CONTROL_PLANE_TAINT = "node-role.kubernetes.io/control-plane:NoSchedule"
+"""What kubeadm taints control planes with (v1beta4 reference, NodeRegistrationOptions `taints`)."""
 
 _API_VERSION = "kubeadm.k8s.io/v1beta4"
 _HEADER = "# Made from inventory/ by goldentooth-net; changes here are drift.\n"
@@ -45,7 +51,9 @@ class Kubeadm:
         own = _to_yaml(*own_documents(network, node))
         is_first = node is network.control_planes[0]
         text = f"{_HEADER}{own}---\n{_cluster_yaml(network)}" if is_first else _HEADER + own
-        yield Draft(PATH, text=text, mode=0o600, judge=KUBEADM)
+        yield Draft(
+            PATH, text=text, mode=0o600, judge=KUBEADM, specimens=_specimens(network.kubernetes)
+        )
 
     def activate(self, network: Network, node: Node) -> tuple[str, ...]:  # noqa: ARG002  # the interface
         """Return nothing: the file is placed, and a person runs kubeadm."""
@@ -184,6 +192,15 @@ def cluster_documents(network: Network) -> tuple[Document, ...]:
     )
 
 
+def _specimens(kubernetes: Kubernetes) -> dict[str, str]:
+    """Return a well-formed value for each secret: kubeadm judges their form, too."""
+    return {
+        kubernetes.bootstrap_token: "abcdef.0123456789abcdef",
+        kubernetes.certificate_key: "0" * 64,
+        kubernetes.ca_cert_hash: "sha256:" + "0" * 64,
+    }
+
+
 def _node_registration(network: Network, node: Node) -> Document:
     """Return the node's registration; its address is pinned, since it may have two interfaces."""
     arguments = [{"name": "node-ip", "value": str(node.address)}]
@@ -196,7 +213,10 @@ def _node_registration(network: Network, node: Node) -> Document:
         "kubeletExtraArgs": arguments,
     }
     if node.facts.node_taints:
-        registration["taints"] = [_taint(text) for text in node.facts.node_taints]
+        # kubeadm adds its own taint only where none are stated
+        own = (CONTROL_PLANE_TAINT,) if node.is_control_plane else ()
+        stated = dict.fromkeys((*own, *node.facts.node_taints))
+        registration["taints"] = [_taint(text) for text in stated]
     return registration
 
 
@@ -226,12 +246,57 @@ _Dumper.add_implicit_resolver(
     list("-+.0123456789"),
 )
 _Dumper.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("[yYnN]$"), list("yYnN"))
+_RESOLVER = _Dumper(StringIO())
 
 
 def _to_yaml(*documents: Document) -> str:
-    return yaml.dump_all(
-        documents, Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=1000
-    )
+    """Return ``documents`` in block style, keys in their order, no line wrapped.
+
+    PyYAML's way from a value to the events that libyaml writes is general, and most of the time.
+    """
+    text: str = yaml.emit(_stream(documents), Dumper=_Dumper, width=1000)
+    return text
+
+
+def _stream(documents: Iterable[Document]) -> Iterator[yaml.Event]:
+    yield yaml.StreamStartEvent()
+    for document in documents:
+        yield yaml.DocumentStartEvent(explicit=False)
+        yield from _events(document)
+        yield yaml.DocumentEndEvent(explicit=False)
+    yield yaml.StreamEndEvent()
+
+
+def _events(value: Any) -> Iterator[yaml.Event]:
+    match value:
+        case Mapping():
+            yield yaml.MappingStartEvent(None, None, implicit=True, flow_style=not value)
+            for key, inner in value.items():
+                yield from _events(key)
+                yield from _events(inner)
+            yield yaml.MappingEndEvent()
+        case list() | tuple():
+            yield yaml.SequenceStartEvent(None, None, implicit=True, flow_style=not value)
+            for inner in value:
+                yield from _events(inner)
+            yield yaml.SequenceEndEvent()
+        case str():
+            yield yaml.ScalarEvent(None, None, (_reads_as_text(value), True), value)
+        case _:
+            plain = str(value).lower() if isinstance(value, bool) else str(value)
+            yield yaml.ScalarEvent(None, None, (True, False), plain)
+
+
+@cache
+def _reads_as_text(text: str) -> bool:
+    """Whether a YAML reader takes ``text`` for text, without quotes.
+
+    What stands for a reference is not known yet: a key of digits would be taken for a number.
+    """
+    if SECRET_REFERENCE.search(text):
+        return False
+    tag: str = _RESOLVER.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]  # PyYAML's stubs
+    return tag == "tag:yaml.org,2002:str"
 
 
 SERVICE = Kubeadm()

@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event, Timer
+from typing import Any
 
 import pytest
 
 from goldentooth import judging
-from goldentooth.artifact import Judge
-from goldentooth.judging import Ruling, judge_file
+from goldentooth.artifact import Artifact, Judge
+from goldentooth.judging import Ruling, Verdict, judge_artifact
 from goldentooth.services.kubeadm import KUBEADM
 from tests.sites import Site, contents
 
@@ -46,6 +47,14 @@ def file(tmp_path: Path) -> Path:
     path = tmp_path / "eth0.cfg"
     path.write_text("text\n")
     return path
+
+
+def judge_file(
+    judge: Judge, file: Path, location: str, stop: Event | None = None, **artifact: Any
+) -> Verdict:
+    host, _, path = location.partition("/")
+    wanted = Artifact(host, "x", f"/{path}" if path else "", **({"text": "text\n"} | artifact))
+    return judge_artifact(wanted, judge, file, stop)
 
 
 def test_a_judge_that_is_not_installed_has_not_accepted(
@@ -102,6 +111,22 @@ def test_a_rejection_without_a_word_says_its_status(
     only_here: Callable[[str, str], Judge], file: Path
 ) -> None:
     assert judge_file(only_here("mute", "exit 4"), file, "x").output == "exit status 4"
+
+
+def test_a_judge_sees_well_formed_specimens_and_not_references(
+    only_here: Callable[[str, str], Judge], file: Path
+) -> None:
+    """As kubeadm does, which refuses a token that is not of its form."""
+    strict = only_here(
+        "strict", """grep -qx 'token: abcdef.0123456789abcdef' "$1" && ! grep '[$]' "$1" """
+    )
+    text = "token: ${vault:kubeadm/join#token}\nother: ${env:OTHER}\n"
+    specimens = {"${vault:kubeadm/join#token}": "abcdef.0123456789abcdef"}
+    file.write_text(text)
+    good = judge_file(strict, file, "fenn/etc/x", text=text, specimens=specimens)
+    bad = judge_file(strict, file, "fenn/etc/x", text=text)
+    assert (good.ruling, bad.ruling) == (Ruling.ACCEPTED, Ruling.REJECTED)
+    assert file.read_text() == text
 
 
 def test_a_judge_that_cannot_be_run_has_not_accepted(

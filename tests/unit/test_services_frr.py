@@ -90,7 +90,8 @@ def test_policy_is_explicit_both_ways(router: str) -> None:
 
 
 def test_maximum_prefix_is_the_pools_size_unless_stated(site: Site, network: Network) -> None:
-    assert f"maximum-prefix {network.load_balancer.pool.size}\n" in site.text(ROUTER)
+    size = network.load_balancer.pool.size
+    assert f"  neighbor CLUSTER maximum-prefix {size} restart 5\n" in site.text(ROUTER)
     site.add_fact("bgp", "maximum_prefix: 0")
     assert "maximum-prefix" not in site.text(ROUTER)
 
@@ -195,6 +196,17 @@ def open_folder() -> Iterator[Callable[[], Path]]:
         yield lambda: Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="frr-")))
 
 
+@contextlib.contextmanager
+def linked() -> Iterator[tuple[Namespace, Namespace]]:
+    """Give two namespaces on one link: the router's and bettley's."""
+    with namespaces(2) as (gateway, node):
+        gateway.run("ip", "link", "add", "eth0", "type", "veth", "peer", "eth0", "netns", node.name)
+        for namespace, address in ((gateway, "10.4.0.1/20"), (node, "10.4.0.11/20")):
+            namespace.run("ip", "address", "add", address, "dev", "eth0")
+            namespace.run("ip", "link", "set", "eth0", "up")
+        yield gateway, node
+
+
 @needs_root
 @needs_daemons
 def test_a_real_session_takes_the_pool_and_refuses_a_leaked_pod_route(
@@ -212,11 +224,7 @@ def test_a_real_session_takes_the_pool_and_refuses_a_leaked_pod_route(
         "route-map SERVICES permit 5\n match ip address prefix-list LEAK\nexit\n"
         "route-map SERVICES permit 10\n",
     )
-    with namespaces(2) as (gateway, node):
-        gateway.run("ip", "link", "add", "eth0", "type", "veth", "peer", "eth0", "netns", node.name)
-        for namespace, address in ((gateway, "10.4.0.1/20"), (node, "10.4.0.11/20")):
-            namespace.run("ip", "address", "add", address, "dev", "eth0")
-            namespace.run("ip", "link", "set", "eth0", "up")
+    with linked() as (gateway, node):
         node.run("ip", "address", "add", "10.4.11.7/32", "dev", "lo")
         node.run("ip", "address", "add", "192.168.66.1/24", "dev", "lo")
         router = Speaker(gateway, router_config, open_folder())
@@ -238,3 +246,26 @@ def test_a_real_session_takes_the_pool_and_refuses_a_leaked_pod_route(
         learned = router.show("bgp ipv4 unicast")["routes"]
         assert set(learned) == {"10.4.11.7/32"}
         assert speaker.show("bgp ipv4 unicast summary")["peers"]["10.4.0.1"]["pfxRcd"] == 0
+
+
+@needs_root
+@needs_daemons
+def test_a_neighbor_that_sends_too_many_accepted_routes_is_cut_off(
+    site: Site, open_folder: Callable[[], Path]
+) -> None:
+    """FRR counts what the filter lets through: refused routes do not close a session."""
+    site.add_fact("bgp", "maximum_prefix: 20")
+    with linked() as (gateway, node):
+        router = Speaker(gateway, site.text(ROUTER), open_folder())
+        Speaker(node, site.text(SPEAKER), open_folder())
+
+        def peer() -> dict:
+            summary = router.show("bgp ipv4 unicast summary")
+            return summary.get("peers", {}).get("10.4.0.11", {})
+
+        for number in range(1, 21):
+            node.run("ip", "address", "add", f"10.4.12.{number}/32", "dev", "lo")
+        eventually(lambda: peer().get("pfxRcd") == 20, 30)
+        node.run("ip", "address", "add", "10.4.12.21/32", "dev", "lo")
+        eventually(lambda: peer().get("state") == "Idle (PfxCt)", 10)
+        assert router.show("bgp ipv4 unicast").get("routes", {}) == {}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -37,7 +39,9 @@ def test_the_port_of_the_api_is_stated_once(site: Site) -> None:
 def test_checks_and_balance_follow_the_facts(site: Site) -> None:
     text = site.text(FILE)
     assert "    balance roundrobin\n    option tcp-check\n" in text
-    assert "    default-server check inter 2s fall 3 rise 2\n" in text
+    assert (
+        "    default-server check inter 2s fall 3 rise 2 on-marked-down shutdown-sessions\n" in text
+    )
 
 
 def test_idle_api_streams_are_kept_for_hours(site: Site) -> None:
@@ -117,7 +121,7 @@ class Running:
     """HAProxy and its three servers."""
 
     def __init__(self, namespace: Namespace, config: Path, folder: Path) -> None:
-        self.namespace = namespace
+        self.namespace, self.folder = namespace, folder
         for number in range(10, 14):
             namespace.run("ip", "address", "add", f"10.4.0.{number}/32", "dev", "lo")
         self.servers = {
@@ -189,3 +193,64 @@ def test_a_dead_control_plane_is_taken_out_and_taken_back(running: Running) -> N
     )
     eventually(lambda: running.state("cargyll") == "UP", 10)
     assert "cargyll" in {running.ask() for _ in range(3)}
+
+
+STREAM = """
+import socket, sys
+
+def say(text):
+    with open(sys.argv[2], "a") as file:
+        file.write(text + "\\n")
+
+with socket.create_connection((sys.argv[1], 6443), timeout=30) as connection:
+    say(connection.recv(100).decode())
+    connection.recv(100)  # nothing comes: only its end is waited for
+    say("ended")
+"""
+
+
+@needs_root
+@needs_haproxy
+def test_no_connection_is_lost_while_a_control_plane_dies(running: Running) -> None:
+    """Not yet marked down, it is still chosen: such a connection is tried again elsewhere."""
+    dead = running.servers["cargyll"]
+    dead.terminate()
+    dead.wait(5)
+    answers = [running.ask() for _ in range(6)]
+    assert set(answers) == {"bettley", "dalt"}
+
+
+@needs_root
+@needs_haproxy
+def test_a_silent_stream_ends_with_its_server(running: Running) -> None:
+    """A server that hangs closes nothing: a watch on it would be silent for hours."""
+    for server in running.servers.values():
+        server.terminate()
+        server.wait(5)
+    held = running.namespace.start(sys.executable, "-c", SILENT, "10.4.0.12")
+    eventually(lambda: running.state("cargyll") == "UP", 10)
+    seen = running.folder / "stream"
+    running.namespace.start(sys.executable, "-c", STREAM, "10.4.0.10", str(seen))
+    eventually(lambda: seen.exists() and seen.read_text() == "hello\n")
+    os.kill(held.pid, signal.SIGSTOP)  # the connection stays open
+    running.namespace.run("nft", "add", "table", "ip", "lost")
+    chain = "{ type filter hook input priority 0; }"
+    running.namespace.run("nft", "add", "chain", "ip", "lost", "input", chain)
+    check = ["ip", "daddr", "10.4.0.12", "tcp", "flags", "&", "(syn|ack)", "==", "syn", "drop"]
+    running.namespace.run("nft", "add", "rule", "ip", "lost", "input", *check)
+    try:
+        eventually(lambda: seen.read_text() == "hello\nended\n")
+    finally:
+        os.kill(held.pid, signal.SIGCONT)
+
+
+SILENT = """
+import socket, sys, threading
+
+server = socket.create_server((sys.argv[1], 6443))
+held = []
+while True:
+    connection, _ = server.accept()
+    connection.sendall(b"hello")
+    held.append(connection)
+"""
