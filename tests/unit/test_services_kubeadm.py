@@ -171,6 +171,36 @@ def test_every_field_is_one_that_v1beta4_has_with_all_facts_stated(site: Site) -
     ]
 
 
+def test_taints_of_a_control_plane_are_beside_kubeadms_own(site: Site) -> None:
+    """Kubeadm adds it only where no taint is stated."""
+    own = {"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}
+    site.edit(
+        "inventory/groups.yaml",
+        "control_plane:\n  groups: [k8s]\n",
+        "control_plane:\n  groups: [k8s]\n  data: {node_taints: ['slow:PreferNoSchedule']}\n",
+    )
+    network = site.project().network
+    for node in network.control_planes:
+        slow = {"key": "slow", "effect": "PreferNoSchedule"}
+        assert registration(network, node)["taints"] == [own, slow]
+    assert "taints" not in registration(network, network.workers[0])
+
+
+def test_kubeadms_own_taint_is_not_there_twice(site: Site) -> None:
+    taint = "node-role.kubernetes.io/control-plane:NoSchedule"
+    site.edit(
+        "inventory/groups.yaml",
+        "control_plane:\n  groups: [k8s]\n",
+        f"control_plane:\n  groups: [k8s]\n  data: {{node_taints: ['{taint}']}}\n",
+    )
+    network = site.project().network
+    assert len(registration(network, network.control_planes[0])["taints"]) == 1
+
+
+def test_without_taints_in_the_facts_kubeadm_is_left_to_add_its_own(network: Network) -> None:
+    assert not any("taints" in registration(network, node) for node in network.kubernetes_nodes)
+
+
 def test_the_field_table_would_notice_a_map_of_arguments() -> None:
     """The form of v1beta3, which v1beta4 refuses."""
     old = {"nodeRegistration": {"kubeletExtraArgs": {"node-ip": "10.4.0.11"}}, "apiServr": {}}
