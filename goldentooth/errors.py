@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from textwrap import indent
 from typing import NamedTuple
 
 
@@ -37,7 +38,7 @@ class Problem:
 
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
-        remedy = f"\n    {self.remedy}" if self.remedy else ""
+        remedy = indent(f"\n{self.remedy}", "    ") if self.remedy else ""
         return f"{place}{self.message}{remedy}"
 
 

@@ -46,12 +46,12 @@ class Facts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Acceptance(Facts, frozen=True, kw_only=True):
     """A lint finding that is known and kept, with the reason."""
 
-    rule: Annotated[RuleId, Meta(description="id of the rule, as in BGP001")]
+    rule: Annotated[RuleId, Meta(description="id of the rule, as in BGP001", examples=["BGP001"])]
     subject: Annotated[
         Phrase | None,
         Meta(description="what the finding is about, as lint prints it; all of the rule if absent"),
     ] = None
-    reason: Annotated[Phrase, Meta(description="why it is kept")]
+    reason: Annotated[Phrase, Meta(description="why it is kept", examples=["known, and kept"])]
 
 
 class NodeFacts(Facts, frozen=True, kw_only=True):
@@ -96,15 +96,24 @@ class NodeFacts(Facts, frozen=True, kw_only=True):
 class Domains(Facts, frozen=True, kw_only=True):
     """DNS domains of the network."""
 
-    cluster: Annotated[DomainName, Meta(description="the domain that the others are in")]
-    nodes: Annotated[DomainName, Meta(description="holds a name for every host")]
-    services: Annotated[DomainName, Meta(description="holds a name for every service")]
+    cluster: Annotated[
+        DomainName, Meta(description="the domain that the others are in", examples=["example.net"])
+    ]
+    nodes: Annotated[
+        DomainName, Meta(description="holds a name for every host", examples=["nodes.example.net"])
+    ]
+    services: Annotated[
+        DomainName,
+        Meta(description="holds a name for every service", examples=["services.example.net"]),
+    ]
 
 
 class Infrastructure(Facts, frozen=True, kw_only=True):
     """The one layer-2 segment that all hosts are on."""
 
-    cidr: Annotated[IPv4Network, Meta(description="the segment's network")]
+    cidr: Annotated[
+        IPv4Network, Meta(description="the segment's network", examples=["10.4.0.0/20"])
+    ]
     dhcp_range: Annotated[
         AddressRange | None, Meta(description="addresses that DHCP hands out")
     ] = None
@@ -113,9 +122,15 @@ class Infrastructure(Facts, frozen=True, kw_only=True):
 class LoadBalancer(Facts, frozen=True, kw_only=True):
     """Addresses for services of type LoadBalancer, announced over BGP."""
 
-    cidr: Annotated[IPv4Network, Meta(description="what the hosts have a route for")]
+    cidr: Annotated[
+        IPv4Network, Meta(description="what the hosts have a route for", examples=["10.4.11.0/24"])
+    ]
     pool: Annotated[
-        AddressRange, Meta(description="what MetalLB may give away: first-last or CIDR")
+        AddressRange,
+        Meta(
+            description="what MetalLB may give away: first-last or CIDR",
+            examples=["10.4.11.1-10.4.11.254"],
+        ),
     ]
     services: Annotated[
         dict[HostName, IPv4Address],
@@ -129,8 +144,10 @@ class LoadBalancer(Facts, frozen=True, kw_only=True):
 class Bgp(Facts, frozen=True, kw_only=True):
     """Sessions between the router and every Kubernetes node."""
 
-    router_asn: Annotated[Asn, Meta(description="AS number of the router")]
-    cluster_asn: Annotated[Asn, Meta(description="AS number of all Kubernetes nodes")]
+    router_asn: Annotated[Asn, Meta(description="AS number of the router", examples=[64512])]
+    cluster_asn: Annotated[
+        Asn, Meta(description="AS number of all Kubernetes nodes", examples=[64513])
+    ]
     keepalive: Annotated[Seconds, Meta(description="seconds between keepalives")] = 60
     hold: Annotated[Seconds, Meta(description="seconds until a silent neighbor is lost")] = 180
     connect_retry: Annotated[
@@ -165,10 +182,11 @@ class Kubernetes(Facts, frozen=True, kw_only=True):
     """The cluster that kubeadm builds."""
 
     version: Annotated[
-        KubernetesVersion, Meta(description="a label (stable-1.32) or a release (v1.32.4)")
+        KubernetesVersion,
+        Meta(description="a label (stable-1.32) or a release (v1.32.4)", examples=["v1.32.4"]),
     ]
-    service_cidr: Annotated[IPv4Network, Meta(description="cluster IPs")]
-    pod_cidr: Annotated[IPv4Network, Meta(description="pod addresses")]
+    service_cidr: Annotated[IPv4Network, Meta(description="cluster IPs", examples=["10.96.0.0/16"])]
+    pod_cidr: Annotated[IPv4Network, Meta(description="pod addresses", examples=["10.244.0.0/16"])]
     dns_domain: Annotated[DomainName, Meta(description="domain of cluster DNS")] = "cluster.local"
     api_port: Annotated[
         Port, Meta(description="port of the API, on control planes and endpoint")
@@ -314,9 +332,13 @@ class GroupEntry(Entry, frozen=True, kw_only=True):
 class HostEntry(Entry, frozen=True, kw_only=True):
     """One host: its address, its roles, and what is true of it alone."""
 
-    hostname: Annotated[IPv4Address, Meta(description="its address on the infrastructure network")]
+    hostname: Annotated[
+        IPv4Address,
+        Meta(description="its address on the infrastructure network", examples=["10.4.0.11"]),
+    ]
     groups: Annotated[
-        Annotated[tuple[RoleName, ...], Meta(min_length=1)], Meta(description="its roles")
+        Annotated[tuple[RoleName, ...], Meta(min_length=1)],
+        Meta(description="its roles", examples=[["worker"]]),
     ]
     data: NodeFacts = NodeFacts()
 

@@ -31,12 +31,17 @@ from goldentooth.facts import (
     GroupsFile,
     HostEntry,
     HostsFile,
+    NetworkFacts,
     NodeFacts,
 )
 from goldentooth.model import Network, Node, Sources, build_network
-from goldentooth.validation import convert_document, did_you_mean, shown
+from goldentooth.validation import convert_document, did_you_mean, example_of
 from goldentooth.values import HostName, RoleName, parse_custom
-from goldentooth.yamlfile import Document, display_path, read_document
+from goldentooth.yamlfile import Document, display_path, read_document, shown
+
+
+_EXAMPLE_HOST = example_of("fenn", HostEntry)
+_EXAMPLE_DEFAULTS = example_of("data", NetworkFacts)
 
 
 class FactsInventory(Inventory):
@@ -78,9 +83,9 @@ class GoldentoothInventory:
             FactsError: with every mistake of every file.
         """
         sources = Sources(
-            hosts=read_document(self.host_file),
+            hosts=read_document(self.host_file, example=_EXAMPLE_HOST),
             groups=_read_if_there(self.group_file),
-            defaults=read_document(self.defaults_file),
+            defaults=read_document(self.defaults_file, example=_EXAMPLE_DEFAULTS),
         )
         discovered = _read_if_there(self.discovered_file)
         network = read_network(sources, discovered)
@@ -113,7 +118,8 @@ def read_network(sources: Sources, discovered: Document | None = None) -> Networ
     if problems or hosts is None or groups is None or defaults is None or seen is None:
         raise FactsError(problems)
     if not hosts:
-        raise FactsError([Problem("holds no hosts", sources.hosts.where(()), "name them here")])
+        remedy = f"name them here, as in\n{_EXAMPLE_HOST}"
+        raise FactsError([Problem("holds no hosts", sources.hosts.where(()), remedy)])
     lineage = {name: tuple(_ancestors(name, sources.groups.value)) for name in groups}
     nodes = _nodes(hosts, groups, defaults, lineage, sources)
     found = {name: entry.interface for name, entry in seen.items() if entry.interface}

@@ -16,11 +16,12 @@ import msgspec
 
 from goldentooth.errors import Problem
 from goldentooth.values import WrongKindError, parse_custom
-from goldentooth.yamlfile import Document, KeyPath
+from goldentooth.yamlfile import Document, KeyPath, shown, subject_of
 
 T = TypeVar("T")
 
 _SHOWN_LENGTH = 76
+_EXAMPLE_LENGTH = 100
 
 
 def convert_document(document: Document, kind: type[T]) -> T | None:
@@ -49,12 +50,18 @@ def did_you_mean(word: str, known: typing.Iterable[str]) -> str:
     return f"did you mean {near[0]}?" if near else f"known here: {', '.join(known) or 'nothing'}"
 
 
-def shown(value: Any) -> str:
-    """Return a name or a value as a message may show it: on one line, printable, not at length."""
-    text = str(value)[: _SHOWN_LENGTH + 1]
-    if not text.isprintable():
-        text = repr(text)[1:-1]
-    return text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}…"
+def example_of(key: str, kind: Any) -> str:
+    """Return ``key`` with an example of ``kind``, as YAML: a line, or one for each long section.
+
+    >>> from goldentooth.facts import Bgp
+    >>> example_of("bgp", Bgp)
+    'bgp: {router_asn: 64512, cluster_asn: 64513}'
+    """
+    line = f"{key}: {_example_value(kind)}"
+    if len(line) <= _EXAMPLE_LENGTH:
+        return line
+    sections = (f"  {name}: {_example_value(hint)}" for name, hint in _required(kind))
+    return "\n".join((f"{key}:", *sections))
 
 
 class _Walk:
@@ -94,22 +101,21 @@ class _Walk:
             yield self._problem(path, value, "is not a mapping", "write `key: value` lines")
             return
         hints = typing.get_type_hints(kind, include_extras=True)
-        required = {f.name for f in msgspec.structs.fields(kind) if f.required}
         for key, inner in value.items():
             if key in hints:
                 yield from self.problems(inner, hints[key], (*path, key))
             else:
                 yield Problem(
-                    f"{_subject(path)}unknown key {_quoted(key)}",
+                    f"{subject_of(path)}unknown key {_quoted(key)}",
                     self.document.where((*path, key), key=True),
                     did_you_mean(key, hints),
                 )
-        for key in hints:
-            if key in required and key not in value:
+        for key, hint in _required(kind):
+            if key not in value:
                 yield Problem(
-                    f"{_subject(path)}{key} is missing",
+                    f"{subject_of(path)}{key} is missing",
                     self.document.where(path, key=True),
-                    _describe(hints[key]),
+                    _remedy_for_missing(key, hint),
                 )
 
     def _union_problems(self, value: Any, kind: Any, path: KeyPath) -> Iterator[Problem]:
@@ -150,7 +156,7 @@ class _Walk:
             owner = owner[:-1]
         name = "" if key else f"{_name(owner)} "
         return Problem(
-            f"{_subject(owner[:-1])}{name}{_shown(value)} {says}",
+            f"{subject_of(owner[:-1])}{name}{_shown(value)} {says}",
             self.document.where(path, key=key),
             remedy,
         )
@@ -199,15 +205,28 @@ def _wrong_number(value: Any, metas: list[msgspec.Meta]) -> tuple[str, str]:
     return "is not a whole number", right + quotes
 
 
-def _describe(kind: Any) -> str:
+def _remedy_for_missing(key: str, kind: Any) -> str:
+    example = example_of(key, kind)
+    if "\n" in example:
+        return f"write, with values of your own\n{example}"
     _, metas = _without_annotations(kind)
-    return next((f"it says: {meta.description}" for meta in metas if meta.description), "")
+    about = next((meta.description for meta in metas if meta.description), "its values are yours")
+    return f"write `{example}`: {about}"
 
 
-def _subject(path: KeyPath) -> str:
-    """Return who the value at ``path`` belongs to: ``fenn: `` or ``fenn: bgp: ``."""
-    parts = [part for part in path if isinstance(part, str) and part not in ("data", "groups")]
-    return "".join(f"{shown(part)}: " for part in parts)
+def _example_value(kind: Any) -> str:
+    """Return an example of ``kind`` in flow style; of a mapping what it cannot be without."""
+    plain, metas = _without_annotations(kind)
+    if isinstance(plain, type) and issubclass(plain, msgspec.Struct):
+        inner = (f"{key}: {_example_value(hint)}" for key, hint in _required(plain))
+        return f"{{{', '.join(inner)}}}"
+    value = next(meta.examples[0] for meta in metas if meta.examples)
+    return f"[{', '.join(value)}]" if isinstance(value, list) else str(value)
+
+
+def _required(kind: type[msgspec.Struct]) -> Iterator[tuple[str, Any]]:
+    hints = typing.get_type_hints(kind, include_extras=True)
+    return ((f.name, hints[f.name]) for f in msgspec.structs.fields(kind) if f.required)
 
 
 def _name(path: KeyPath) -> str:

@@ -58,6 +58,8 @@ _NOT_TEXT = re.compile(
 outside lines of comment."""
 _SECRET_NAME = re.compile("pass|secret|token|key|hash|credential", re.IGNORECASE)
 _SHOWN_LENGTH = 60
+_NAME_LENGTH = 76
+_NOT_A_KEY = "?"
 
 
 @dataclass
@@ -86,14 +88,21 @@ class Document:
         return Location(self.file, *(mark[:2] if key else mark[2:]))
 
 
-def read_document(path: Path) -> Document:
-    """Read ``path``; every mistake is in ``problems``, none is raised."""
+def read_document(path: Path, *, example: str = "") -> Document:
+    """Read ``path``; every mistake is in ``problems``, none is raised.
+
+    ``example`` is YAML that the file could hold: the remedy where there is no such file.
+    """
     file = display_path(path)
     try:
         content = path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = getattr(error, "strerror", None) or str(error)
-        problem = Problem(f"cannot be read: {reason.lower()}", Location(file, 1, 1))
+        remedy = "make it a file that you may read, or name another one in config.yaml"
+        if isinstance(error, FileNotFoundError):
+            remedy = "write it, or name another one in config.yaml"
+            remedy += f"; it could begin with\n{example}" if example else ""
+        problem = Problem(f"cannot be read: {reason.lower()}", Location(file, 1, 1), remedy)
         return Document(file, problems=[problem], is_complete=False)
     return parse_document(content, file)
 
@@ -111,6 +120,31 @@ def parse_document(content: bytes, file: str) -> Document:
     else:
         _Reader(document).read(text)
     return document
+
+
+def subject_of(path: KeyPath) -> str:
+    """Return what stands at ``path``, as messages begin: ``fenn: bgp: ``.
+
+    What stands below a secret is not named: it could be the secret.
+
+    >>> subject_of(("fenn", "data", "accept", 0, "reason"))
+    'fenn: accept: reason: '
+    """
+    parts = []
+    for part in path:
+        if isinstance(part, str) and part not in ("data", _NOT_A_KEY):
+            parts.append(f"{shown(part)}: ")
+        if isinstance(part, str) and _SECRET_NAME.search(part):
+            break
+    return "".join(parts)
+
+
+def shown(value: Any) -> str:
+    """Return a name or a value as a message may show it: on one line, printable, not at length."""
+    text = str(value)[: _NAME_LENGTH + 1]
+    if not text.isprintable():
+        text = repr(text)[1:-1]
+    return text if len(text) <= _NAME_LENGTH else f"{text[:_NAME_LENGTH]}…"
 
 
 def display_path(path: Path) -> str:
@@ -161,7 +195,8 @@ class _Reader:
                     break
             for event in self.events:
                 if type(event) is yaml.DocumentStartEvent:
-                    self._problem(event, "a second YAML document begins", "one file, one document")
+                    message = "a second YAML document begins"
+                    self._problem(event, (), message, "one file, one document")
                     break
         except yaml.MarkedYAMLError as error:
             self.document.problems.append(_syntax_problem(error, self.document.file))
@@ -179,7 +214,7 @@ class _Reader:
         ):
             return
         else:
-            self._problem(event, "the file is not a mapping", "write `key: value` lines")
+            self._problem(event, (), "the file is not a mapping", "write `key: value` lines")
             self._node((), event)
             self.document.is_complete = False
 
@@ -188,6 +223,7 @@ class _Reader:
         if kind is yaml.AliasEvent:
             self._problem(
                 event,
+                path,
                 f"alias {_shown('*' + event.anchor, path)} is not used in facts",
                 "state a shared fact once, in a group or in the defaults",
             )
@@ -197,7 +233,7 @@ class _Reader:
         if kind is yaml.ScalarEvent:
             return self._scalar(path, event)
         if len(path) >= _DEPTH_LIMIT:
-            self._problem(event, "nested too deeply", f"at most {_DEPTH_LIMIT} levels")
+            self._problem(event, path[:1], "nested too deeply", f"at most {_DEPTH_LIMIT} levels")
             self._skip()
             return None
         self.brackets += bool(event.flow_style)
@@ -214,10 +250,10 @@ class _Reader:
             if kind is yaml.MappingEndEvent:
                 break
             if kind is not yaml.ScalarEvent:
-                self._problem(event, "a key is not plain text", "write `key: value`")
+                self._problem(event, path, "a key is not plain text", "write `key: value`")
                 if kind is not yaml.AliasEvent:
                     self._skip()
-                self._node((*path, "?"), next(events))
+                self._node((*path, _NOT_A_KEY), next(events))
                 continue
             key = event.value
             if event.anchor is not None or event.tag is not None:
@@ -225,13 +261,14 @@ class _Reader:
             if key == "<<":
                 self._problem(
                     event,
+                    path,
                     "merge key << is not used in facts",
                     "state a shared fact once, in a group or in the defaults",
                 )
             elif event.implicit[0] and (key in _CONSTANTS or self._is_ambiguous(key)):
-                shown = _shown(key, path)
+                text = _shown(key, path)
                 self._problem(
-                    event, f"key {shown} is not text to YAML", f'write "{shown}" in quotes'
+                    event, path, f"key {text} is not text to YAML", f'write "{text}" in quotes'
                 )
             here = (*path, key)
             value_event = next(events)
@@ -240,10 +277,11 @@ class _Reader:
                 first = marks[here][0]
                 self._problem(
                     event,
+                    path,
                     f"key {_shown(repr(key), path)} is given twice, first in line {first}",
                     "keep one of them",
                 )
-                self._node((*path, "?", key), value_event)
+                self._node((*path, _NOT_A_KEY, key), value_event)
                 continue
             marks[here] = (at.line + 1, at.column + 1, value_at.line + 1, value_at.column + 1)
             result[key] = self._node(here, value_event)
@@ -272,11 +310,12 @@ class _Reader:
             if _FLOAT.fullmatch(text):
                 return float(text)
         if self._is_ambiguous(text):
-            shown = _shown(text, path)
+            plain = _shown(text, path)
             self._problem(
                 event,
-                f"{shown} is read differently by different YAML readers",
-                f'write "{shown}" in quotes if it is text, else the plain value'
+                path,
+                f"{plain} is read differently by different YAML readers",
+                f'write "{plain}" in quotes if it is text, else the plain value'
                 " (10, 0.5, true, false)",
             )
         return text
@@ -295,12 +334,14 @@ class _Reader:
         if event.anchor is not None:
             self._problem(
                 event,
+                path,
                 f"anchor {_shown('&' + event.anchor, path)} is not used in facts",
                 "state a shared fact once, in a group or in the defaults",
             )
         if event.tag is not None:
             self._problem(
                 event,
+                path,
                 f"tag {_shown(event.tag, path)} is not used in facts",
                 "write the plain value",
             )
@@ -314,10 +355,10 @@ class _Reader:
             elif kind in (yaml.MappingEndEvent, yaml.SequenceEndEvent):
                 depth -= 1
 
-    def _problem(self, event: Any, message: str, remedy: str) -> None:
+    def _problem(self, event: Any, path: KeyPath, message: str, remedy: str) -> None:
         mark = event.start_mark
         where = Location(self.document.file, mark.line + 1, mark.column + 1)
-        self.document.problems.append(Problem(message, where, remedy))
+        self.document.problems.append(Problem(subject_of(path) + message, where, remedy))
 
 
 def _shown(text: str, path: KeyPath) -> str:

@@ -11,8 +11,8 @@ import pytest
 from goldentooth.errors import FactsError, Problem
 from goldentooth.inventory import GoldentoothInventory, read_network
 from goldentooth.model import Sources
-from goldentooth.validation import did_you_mean, shown
-from goldentooth.yamlfile import Document, KeyPath, parse_document
+from goldentooth.validation import did_you_mean
+from goldentooth.yamlfile import Document, KeyPath, parse_document, shown
 
 if TYPE_CHECKING:
     from tests.conftest import Shipped
@@ -243,7 +243,7 @@ MESSAGES = [
     ("hosts", "architecture: amd64", 'mac: ▸"dc-a6-32-00-00-0b"',
      "velaryon: mac 'dc-a6-32-00-00-0b' is not a MAC address", "six hexadecimal pairs in quotes"),
     ("hosts", "architecture: amd64", "mac: ▸10:20:30:40:50:59",
-     "10:20:30:40:50:59 is read differently by different YAML readers",
+     "velaryon: mac: 10:20:30:40:50:59 is read differently by different YAML readers",
      'write "10:20:30:40:50:59" in quotes'),
     # words that are no name of an interface
     *(
@@ -334,13 +334,48 @@ def test_empty_defaults_say_what_is_missing(shipped: Shipped) -> None:
     ]
 
 
+def pasted(problem: Problem) -> str:
+    """Return the YAML of a remedy."""
+    line = re.search(r"`(.*)`", problem.remedy)
+    return line[1] if line else problem.remedy.partition("\n")[2]
+
+
+def test_what_is_missing_can_be_pasted_from_the_remedy(shipped: Shipped) -> None:
+    """In defaults.yaml from nothing, section by section and fact by fact."""
+    (problem,) = shipped.write("defaults", "").problems
+    shipped.write("defaults", pasted(problem))
+    assert shipped.network.bgp.router_asn == 64512
+    sections = [pasted(problem) for problem in shipped.write("defaults", "data: {}").problems]
+    text = "data:\n" + "".join(f"  {line}\n" for line in sections)
+    assert shipped.write("defaults", text).network.kubernetes.version == "v1.32.4"
+    text = f"data: {{{', '.join([*sections[1:], 'bgp: {}'])}}}"
+    facts = [pasted(problem) for problem in shipped.write("defaults", text).problems]
+    text = text.replace("bgp: {}", f"bgp: {{{', '.join(facts)}}}")
+    assert shipped.write("defaults", text).network.bgp.cluster_asn == 64513
+
+
+def test_an_inventory_can_be_begun_from_the_remedies(shipped: Shipped) -> None:
+    for name in ("hosts", "defaults"):
+        shipped.path(name).unlink()
+    defaults, hosts = shipped.problems
+    shipped.write("hosts", pasted(hosts)).write("defaults", pasted(defaults))
+    assert shipped.report == [
+        "hosts.yaml:1:1: no host is in the group control_plane",
+        "hosts.yaml:1:1: no host is in the group router",
+    ]
+
+
 # -- all at once ---------------------------------------------------------------------------
 
 
 ALL_AT_ONCE = {
     "defaults": [
-        ("keepalive: 60", "keepalive: 60\n    ▸keepalive: 9", "key 'keepalive' is given twice"),
-        ("api_port: 6443", "api_port: ▸0x192B", "0x192B is read differently"),
+        (
+            "keepalive: 60",
+            "keepalive: 60\n    ▸keepalive: 9",
+            "bgp: key 'keepalive' is given twice",
+        ),
+        ("api_port: 6443", "api_port: ▸0x192B", "kubernetes: api_port: 0x192B is read differently"),
         ("rise: 2", "rise: ▸0", "haproxy: check: rise 0 is out of range"),
     ],
     "groups": [
@@ -351,7 +386,11 @@ ALL_AT_ONCE = {
         ("10.4.0.15", "▸10.4.0.300", "fenn: hostname '10.4.0.300' is not an IPv4 address"),
         ("worker, loki", "▸9, loki", "inchfield: groups 9 is not text"),
         ("[gpu, worker]", "[gpu, ▸wroker]", "velaryon: group 'wroker' is not declared"),
-        ("architecture: amd64", "architecture: ▸no", "no is read differently"),
+        (
+            "architecture: amd64",
+            "architecture: ▸no",
+            "velaryon: architecture: no is read differently",
+        ),
     ],
 }
 

@@ -229,17 +229,18 @@ def test_a_byte_order_mark_is_no_text_and_moves_nothing() -> None:
 def test_what_readers_read_differently_is_refused_with_the_remedy(plain: str) -> None:
     (line,) = report(f"# facts\na:\n  b: {plain}\n")
     assert line == (
-        f"facts.yaml:3:6: {plain} is read differently by different YAML readers"
+        f"facts.yaml:3:6: a: b: {plain} is read differently by different YAML readers"
         f' | write "{plain}" in quotes if it is text, else the plain value (10, 0.5, true, false)'
     )
-    assert report(f"a: [x, {plain}]")[0].startswith(f"facts.yaml:1:8: {plain} is read differently")
+    (item,) = report(f"a: [x, {plain}]")
+    assert item.startswith(f"facts.yaml:1:8: a: {plain} is read differently")
     assert report(f'a: "{plain}"') == []
 
 
 @pytest.mark.parametrize("plain", ["no", "y", "010", "12:30", "1", "1.5", "1e3", "true", "~", "="])
 def test_a_key_that_is_not_text_to_every_reader_is_refused(plain: str) -> None:
     assert report(f"a:\n  {plain}: b") == [
-        f'facts.yaml:2:3: key {plain} is not text to YAML | write "{plain}" in quotes'
+        f'facts.yaml:2:3: a: key {plain} is not text to YAML | write "{plain}" in quotes'
     ]
     assert report(f'a:\n  "{plain}": b') == []
 
@@ -251,21 +252,21 @@ SHARED = "state a shared fact once, in a group or in the defaults"
     ("text", "expected"),
     [
         ("a: 1\na: 2", "2:1: key 'a' is given twice, first in line 1 | keep one of them"),
-        ("a:\n  b: 1\n  c: 2\n  b: 3", "4:3: key 'b' is given twice, first in line 2"),
+        ("a:\n  b: 1\n  c: 2\n  b: 3", "4:3: a: key 'b' is given twice, first in line 2"),
         ("{a: 1, a: 1}", "1:8: key 'a' is given twice, first in line 1 | keep one of them"),
         ('a: 1\n"a": 2', "2:1: key 'a' is given twice, first in line 1 | keep one of them"),
         ("a:\n\tb: 1", "2:1: a tab is not used in facts | write spaces"),
         ("a: 'é'\tb", "1:7: a tab is not used in facts | write spaces"),
-        ("a: &x 1", f"1:4: anchor &x is not used in facts | {SHARED}"),
-        ("a: &x {b: 1}", f"1:4: anchor &x is not used in facts | {SHARED}"),
+        ("a: &x 1", f"1:4: a: anchor &x is not used in facts | {SHARED}"),
+        ("a: &x {b: 1}", f"1:4: a: anchor &x is not used in facts | {SHARED}"),
         ("&x a: 1", f"1:1: anchor &x is not used in facts | {SHARED}"),
-        ("a: *x", f"1:4: alias *x is not used in facts | {SHARED}"),
+        ("a: *x", f"1:4: a: alias *x is not used in facts | {SHARED}"),
         ("<<: {a: 1}", f"1:1: merge key << is not used in facts | {SHARED}"),
-        ("a: !x b", "1:4: tag !x is not used in facts | write the plain value"),
-        ("a: !!python/none b", "1:4: tag tag:yaml.org,2002:python/none is not used in facts"),
-        ("a: ! b", "1:4: tag ! is not used in facts | write the plain value"),
-        ("a: [b?c]", "1:5: b?c is read differently by different YAML readers"),
-        ("a: !!int '1'", "1:4: tag tag:yaml.org,2002:int is not used in facts"),
+        ("a: !x b", "1:4: a: tag !x is not used in facts | write the plain value"),
+        ("a: !!python/none b", "1:4: a: tag tag:yaml.org,2002:python/none is not used in facts"),
+        ("a: ! b", "1:4: a: tag ! is not used in facts | write the plain value"),
+        ("a: [b?c]", "1:5: a: b?c is read differently by different YAML readers"),
+        ("a: !!int '1'", "1:4: a: tag tag:yaml.org,2002:int is not used in facts"),
         ("? {a: 1}\n: b", "1:3: a key is not plain text | write `key: value`"),
         ("? [a]\n: b", "1:3: a key is not plain text | write `key: value`"),
         ("a: 1\n---\nb: 2", "2:1: a second YAML document begins | one file, one document"),
@@ -375,12 +376,18 @@ def test_a_giant_scalar_takes_no_time_and_gives_no_giant_message(scalar: str) ->
 def test_a_missing_file_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (problem,) = read_document(Path("inventory/hosts.yaml")).problems
-    assert str(problem) == "inventory/hosts.yaml:1:1: cannot be read: no such file or directory"
+    assert str(problem) == (
+        "inventory/hosts.yaml:1:1: cannot be read: no such file or directory\n"
+        "    write it, or name another one in config.yaml"
+    )
 
 
 def test_a_folder_in_place_of_a_file_says_so(tmp_path: Path) -> None:
     (problem,) = read_document(tmp_path).problems
-    assert str(problem) == f"{tmp_path}:1:1: cannot be read: is a directory"
+    assert str(problem) == (
+        f"{tmp_path}:1:1: cannot be read: is a directory\n"
+        "    make it a file that you may read, or name another one in config.yaml"
+    )
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
