@@ -253,7 +253,7 @@ class HealthCheck(Facts, frozen=True, kw_only=True):
 class Timeouts(Facts, frozen=True, kw_only=True):
     """HAProxy's timeouts; API streams (watch, exec, logs) are long and often silent."""
 
-    connect: Annotated[Duration, Meta(description="to open a connection to a server")] = "5s"
+    connect: Annotated[Duration, Meta(description="to open a connection to a server")] = "1s"
     client: Annotated[Duration, Meta(description="silence on the client's side")] = "4h"
     server: Annotated[Duration, Meta(description="silence on the server's side")] = "4h"
     tunnel: Annotated[

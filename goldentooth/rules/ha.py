@@ -353,15 +353,13 @@ def slow_server_check(network: Network) -> Iterator[Violation]:
     Why:
         Until enough checks have failed the server still gets its share of new connections,
         and each of those is tried in vain, up to the connect timeout, before it is tried on
-        another server. What was connected hangs until then too: its sessions are cut only
-        when the server is marked down, and clients connect anew.
+        another server.
 
     Do:
         Lower haproxy.check.interval or fall: 2s and 3 notice within 6 seconds.
 
     Source:
-        HAProxy configuration manual §5.2 `inter`, `fall`, `on-marked-down`; §4.2 `retries`,
-        `option redispatch`.
+        HAProxy configuration manual §5.2 `inter`, `fall`; §4.2 `retries`, `option redispatch`.
     """
     check = network.haproxy.check
     late = seconds(check.interval) * check.fall

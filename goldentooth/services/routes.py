@@ -1,8 +1,9 @@
 """Interfaces, routes and the kernel's forwarding settings, made to last with ifupdown.
 
 The file describes the interface as a whole: address, gateway, and the route to the
-load-balancer addresses. `ip route replace` is idempotent, so a route that is missing or
-wrong is mended by the next ifup; ifdown does not fail over a route that is gone.
+load-balancer addresses. `ip route replace` takes the place of a route that is wrong, and
+ifdown does not fail over one that is gone. Nothing else may state the interface: ifup stops
+at an address that is there already, before the routes (the check ``interface.boot`` looks).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from goldentooth.artifact import Draft, Judge, Scope
-from goldentooth.check import Check, Outcome, Output, parse_json, passed, passes, succeeded
+from goldentooth.check import Check, Outcome, Output, failed, parse_json, passed, passes, succeeded
 from goldentooth.model import Network, Node
 
 IFUP = Judge(
@@ -71,7 +72,8 @@ class Routes:
         """
         commands = [f"ip -4 route replace {route}" for route in network.routes(node)]
         if node.facts.wireless_interface:
-            commands.append(f"ip link set dev {node.facts.wireless_interface} down")
+            wireless = node.facts.wireless_interface
+            commands.append(f"test ! -e /sys/class/net/{wireless} || ip link set {wireless} down")
         if kernel_settings(node):
             commands.append(f"sysctl --quiet --load={SYSCTL_PATH}")
         return tuple(commands)
@@ -87,6 +89,7 @@ class Routes:
         yield InterfaceAddress(
             node.name, node.name, node.interface, f"{node.address}/{prefix_length}"
         )
+        yield BootConfiguration(node.name, node.name, node.interface, str(node.address))
         if not node.is_router:
             gateway = str(network.router.address)
             yield DefaultRoute(node.name, node.name, "default", gateway, node.interface)
@@ -136,6 +139,40 @@ class InterfaceAddress(Check):
             for address in link["addr_info"]
             if address.get("scope") == "global"
         ]
+        return passes(found == [self.address], ", ".join(found) or "no address")
+
+
+@dataclass(frozen=True)
+class BootConfiguration(Check):
+    """What ifupdown will do with the interface at the next boot.
+
+    Passes: /etc/network/interfaces reads the rendered file, and nothing else states the interface.
+    Fails: the file is not read (`source-directory` leaves out names with a dot; `source …/*` does
+    not), or the interface is stated a second time, which makes ifup stop before the routes.
+    """
+
+    kind = "interface.boot"
+    subject: str
+    host: str
+    interface: str
+    address: str
+
+    @property
+    def expected(self) -> str:
+        """How often the interface is stated, and where."""
+        return f"{self.interface} is stated once, with {self.address}"
+
+    def reads(self) -> tuple[str, ...]:
+        """The interface as ifupdown sees it."""
+        return (f"/sbin/ifquery {self.interface}",)
+
+    def judge(self, outputs: Mapping[str, Output]) -> Outcome:
+        """Count the addresses that ifupdown would give it."""
+        output = outputs[self.reads()[0]]
+        if output.status != 0 and b"unknown interface" in output.stderr:
+            return failed("its file is not read: see /etc/network/interfaces")
+        lines = succeeded(outputs, self.reads()[0]).text.splitlines()
+        found = [line.partition(" ")[2] for line in lines if line.startswith("address:")]
         return passes(found == [self.address], ", ".join(found) or "no address")
 
 
@@ -242,7 +279,7 @@ class KernelSetting(Check):
 
     def reads(self) -> tuple[str, ...]:
         """The kernel's value."""
-        return (f"cat /proc/sys/{self.key.replace('.', '/')}",)
+        return (f"cat /proc/sys/{self.key.translate(str.maketrans('./', '/.'))}",)
 
     def judge(self, outputs: Mapping[str, Output]) -> Outcome:
         """Compare."""
@@ -262,7 +299,15 @@ def kernel_settings(node: Node) -> dict[str, tuple[int, str]]:
     settings: dict[str, tuple[int, str]] = {}
     if node.is_kubernetes_node:
         settings["net.ipv4.ip_forward"] = (1, "pods are routed, not bridged")
+    if node.facts.load_balancer_route == "via-router" and not node.is_router:
+        # The router's redirect would pin the host to one next hop for minutes, a dead one too.
+        for name in ("all", node.interface.replace(".", "/")):
+            key = f"net.ipv4.conf.{name}.accept_redirects"
+            settings[key] = (0, "the router chooses the next hop for each flow anew")
     if node.is_router:
+        for name in ("all", node.interface.replace(".", "/")):
+            key = f"net.ipv4.conf.{name}.send_redirects"
+            settings[key] = (0, "hosts on the segment are not to go past it")
         settings["net.ipv4.ip_forward"] = (1, "it is a router")
         settings["net.ipv4.fib_multipath_hash_policy"] = (
             1,

@@ -41,8 +41,8 @@ Conflicts=shutdown.target
 Type=oneshot
 RemainAfterExit=yes
 ExecStart=/usr/sbin/nft 'table arp stand-in {{ \
-chain input {{ type filter hook input priority 0; arp daddr ip {{ {listed} }} drop; }}; \
-chain output {{ type filter hook output priority 0; arp saddr ip {{ {listed} }} drop; }}; }}'
+chain input {{ type filter hook input priority 0; arp daddr ip {{ {listed} }} drop; }}; }}'
+ExecStart=/usr/sbin/sysctl --quiet net.ipv4.conf.all.arp_announce=2
 {add}
 {delete}
 ExecStop=/usr/sbin/nft delete table arp stand-in

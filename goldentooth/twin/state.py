@@ -182,6 +182,11 @@ def read_record(name: str) -> Record:
             f"twin {name} was left half-made" if half_made else f"there is no twin {name}",
             "remove it with twin down" if half_made else "bring it up with twin up",
         ) from None
+    except msgspec.DecodeError:
+        raise TwinError(
+            f"twin {name} was made by another version of this program",
+            f"remove it with twin down --name {name}",
+        ) from None
 
 
 def write_faults(name: str, faults: list[FaultRecord]) -> None:

@@ -173,3 +173,20 @@ def test_a_sysctl_has_its_value(network: Network) -> None:
     check = find(network, "sysctl[router net.ipv4.fib_multipath_hash_policy]")
     assert judge(check, "1\n")[0] is State.PASSED
     assert judge(check, "0\n")[0] is State.FAILED
+
+
+@pytest.mark.parametrize(
+    ("stdout", "stderr", "status", "state"),
+    [
+        ("address: 10.4.0.10\ngateway: 10.4.0.1\n", b"", 0, State.PASSED),
+        ("address: 10.4.0.10\naddress: 10.4.0.10\n", b"", 0, State.FAILED),
+        ("address: 10.4.0.99\n", b"", 0, State.FAILED),
+        ("", b"ifquery: unknown interface eth0\n", 1, State.FAILED),
+        ("", b"sh: 1: /sbin/ifquery: not found\n", 127, State.UNKNOWN),
+    ],
+)
+def test_ifupdown_will_configure_the_interface_once(
+    network: Network, stdout: str, stderr: bytes, status: int, state: State
+) -> None:
+    check = find(network, "interface.boot[allyrion]")
+    assert judge(check, stdout, status=status, stderr=stderr)[0] is state
