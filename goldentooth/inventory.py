@@ -8,6 +8,7 @@ defaults and connection options mean exactly what they mean in Nornir's SimpleIn
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,6 @@ from goldentooth.model import Network, Node, Sources, build_network
 from goldentooth.validation import convert_document, did_you_mean, example_of
 from goldentooth.values import HostName, RoleName, parse_custom
 from goldentooth.yamlfile import Document, display_path, read_document, shown
-
 
 _EXAMPLE_HOST = example_of("fenn", HostEntry)
 _EXAMPLE_DEFAULTS = example_of("data", NetworkFacts)
@@ -123,7 +123,8 @@ def read_network(sources: Sources, discovered: Document | None = None) -> Networ
     lineage = {name: tuple(_ancestors(name, sources.groups.value)) for name in groups}
     nodes = _nodes(hosts, groups, defaults, lineage, sources)
     found = {name: entry.interface for name, entry in seen.items() if entry.interface}
-    return build_network(_with_discovered(nodes, found), defaults, lineage, sources)
+    nodes = _with_discovered(nodes, found, sources, discovered.file)
+    return build_network(nodes, defaults, lineage, sources)
 
 
 def nornir_inventory(
@@ -276,11 +277,21 @@ def _nodes(
         yield Node(name, entry.hostname, roles, entry.platform or platform, facts)
 
 
-def _with_discovered(nodes: Iterable[Node], interfaces: Mapping[str, str]) -> Iterable[Node]:
+def _with_discovered(
+    nodes: Iterable[Node], interfaces: Mapping[str, str], sources: Sources, file: str
+) -> Iterable[Node]:
     """Yield the nodes, with the interface that was discovered where the facts say ``auto``."""
     for node in nodes:
-        if node.facts.interface == "auto" and node.name in interfaces:
-            facts = msgspec.structs.replace(node.facts, interface=interfaces[node.name])
-            yield Node(node.name, node.address, node.roles, node.platform, facts)
-        else:
+        if node.facts.interface != "auto":
             yield node
+        elif node.name in interfaces:
+            facts = msgspec.structs.replace(node.facts, interface=interfaces[node.name])
+            yield replace(node, facts=facts)
+        else:
+            problem = Problem(
+                "interface is auto, and was not discovered",
+                sources.where_node(node, "interface"),
+                "pin it in the inventory (`interface: eth0`), or state what was discovered"
+                f" in {file} (`{node.name}: {{interface: eth0}}`)",
+            )
+            yield replace(node, undiscovered=problem)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 from types import MappingProxyType
+from typing import Any
 
 from goldentooth.errors import FactsError, Location, Problem, RenderError
 from goldentooth.facts import (
@@ -27,7 +28,7 @@ from goldentooth.facts import (
     NodeFacts,
 )
 from goldentooth.values import MOST_PREFIXES
-from goldentooth.yamlfile import Document, KeyPath
+from goldentooth.yamlfile import Document
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Node:
     roles: tuple[str, ...]
     platform: str | None
     facts: NodeFacts
+    undiscovered: Problem | None = field(default=None, repr=False, compare=False)
+    """What there is to say if its interface is asked for, is ``auto``, and was not discovered."""
 
     def __str__(self) -> str:
         return self.name
@@ -58,11 +61,7 @@ class Node:
             RenderError: if the facts say ``auto`` and nothing has been discovered yet.
         """
         if self.facts.interface == "auto":
-            raise RenderError(
-                f"{self.name}: interface is auto and not discovered yet:"
-                f" run `goldentooth-net discover --host {self.name} --write` first,"
-                " or pin it in the inventory"
-            )
+            raise RenderError(str(self.undiscovered or "interface is auto, and not discovered"))
         return self.facts.interface
 
     @property
@@ -113,6 +112,34 @@ class Sources:
     hosts: Document
     groups: Document
     defaults: Document
+
+    def where_node(self, node: Node, fact: str) -> Location:
+        """Return where ``fact`` of ``node`` is stated: at the host, a group or the defaults."""
+        for document, owner in self._entries(node):
+            for path in ((*owner, fact), (*owner, "data", fact)):
+                if path in document.marks:
+                    return document.where(path)
+        return self.hosts.where((node.name,), key=True)
+
+    def settings(self, node: Node, name: str) -> tuple[Any, ...]:
+        """Return what Nornir is told as ``name`` (``port``, ``username``) of ``node``.
+
+        As written, the nearest first: the host's own, its groups', the defaults'.
+        """
+        entries = (
+            document.value.get(owner[0]) if owner else document.value
+            for document, owner in self._entries(node)
+        )
+        values = ((entry or {}).get(name) for entry in entries)
+        return tuple(value for value in values if value is not None)
+
+    def _entries(self, node: Node) -> tuple[tuple[Document, tuple[str, ...]], ...]:
+        """Return where facts of ``node`` may stand: the file and the path in it, nearest first."""
+        return (
+            (self.hosts, (node.name,)),
+            *((self.groups, (role,)) for role in node.roles),
+            (self.defaults, ()),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -255,19 +282,10 @@ class Network:
     def where_node(self, node: Node, fact: str) -> Location:
         """Return where ``fact`` of ``node`` is stated: at the host, a group or the defaults.
 
-        ``hostname`` and ``groups`` are facts too. What is stated nowhere is at the host.
+        What is no data (``hostname``, ``groups``, ``platform``) is a fact too. What is stated
+        nowhere is at the host.
         """
-        host: KeyPath = (node.name, fact)
-        if host in self.sources.hosts.marks:
-            return self.sources.hosts.where(host)
-        for document, path in (
-            (self.sources.hosts, (node.name, "data", fact)),
-            *((self.sources.groups, (role, "data", fact)) for role in node.roles),
-            (self.sources.defaults, ("data", fact)),
-        ):
-            if path in document.marks:
-                return document.where(path)
-        return self.sources.hosts.where((node.name,), key=True)
+        return self.sources.where_node(node, fact)
 
     def where_group(self, group: str) -> Location:
         """Return where ``group`` is declared."""

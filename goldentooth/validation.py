@@ -50,6 +50,17 @@ def did_you_mean(word: str, known: typing.Iterable[str]) -> str:
     return f"did you mean {near[0]}?" if near else f"known here: {', '.join(known) or 'nothing'}"
 
 
+def shown_value(value: Any) -> str:
+    """Return a value as YAML has it, in a few words."""
+    if value is None:
+        return "(empty)"
+    if isinstance(value, (dict, list)):
+        return "(a list)" if isinstance(value, list) else "(a mapping)"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return _quoted(value) if isinstance(value, str) else str(value)
+
+
 def example_of(key: str, kind: Any) -> str:
     """Return ``key`` with an example of ``kind``, as YAML: a line, or one for each long section.
 
@@ -156,7 +167,7 @@ class _Walk:
             owner = owner[:-1]
         name = "" if key else f"{_name(owner)} "
         return Problem(
-            f"{subject_of(owner[:-1])}{name}{_shown(value)} {says}",
+            f"{subject_of(owner[:-1])}{name}{shown_value(value)} {says}",
             self.document.where(path, key=key),
             remedy,
         )
@@ -231,16 +242,6 @@ def _required(kind: type[msgspec.Struct]) -> Iterator[tuple[str, Any]]:
 
 def _name(path: KeyPath) -> str:
     return shown(path[-1]) if path else "the file"
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "(empty)"
-    if isinstance(value, (dict, list)):
-        return "(a list)" if isinstance(value, list) else "(a mapping)"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return _quoted(value) if isinstance(value, str) else str(value)
 
 
 def _quoted(text: str) -> str:

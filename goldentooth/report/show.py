@@ -50,16 +50,29 @@ def show_host(network: Network, name: str) -> View:
     stated = {
         "address": ("hostname", str(node.address)),
         "roles": ("groups", list(node.roles)),
+        **{name: (name, value) for name, value in _settings(network, node).items()},
         **{key: (key, getattr(node.facts, key)) for key in node.facts.__struct_fields__},
     }
     del stated["accept"]
     facts = [
         {"fact": key, "value": value, "where": str(network.where_node(node, fact))}
         for key, (fact, value) in stated.items()
-        if value not in (None, {}, ())
+        if value not in (None, {}, (), [])
     ]
     view = show_artifacts(network, nodes=(node,))
     return {"host": name, "name": network.fqdn(node), "facts": facts, **view}
+
+
+def _settings(network: Network, node: Node) -> View:
+    """Return how Nornir reaches ``node``; of connection options the plugins, never what is said."""
+    stated = {
+        name: next(iter(network.sources.settings(node, name)), None)
+        for name in ("platform", "port", "username", "password")
+    }
+    if stated["password"] is not None:
+        stated["password"] = _password(stated["password"])
+    options = network.sources.settings(node, "connection_options")
+    return {**stated, "connection_options": list(dict.fromkeys(p for o in options for p in o))}
 
 
 def show_addresses(network: Network) -> View:
@@ -233,4 +246,4 @@ def _cell(value: Any) -> str:
         return ", ".join(f"{key}={item}" for key, item in value.items())
     if isinstance(value, Iterable) and not isinstance(value, str):
         return ", ".join(map(str, value))
-    return str(value)
+    return " ".join(str(value).split())

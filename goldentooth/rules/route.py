@@ -256,7 +256,8 @@ def interface_unknown(network: Network) -> Iterator[Violation]:
         the interface.
 
     Do:
-        Run `goldentooth-net discover --host NAME --write`, or pin the interface.
+        Pin it where it says auto: `interface: eth0`. Or state what was discovered in
+        inventory/discovered.yaml: `NAME: {interface: eth0}`.
 
     Source:
         The design of this project: what is rendered follows from the facts alone.
@@ -265,7 +266,7 @@ def interface_unknown(network: Network) -> Iterator[Violation]:
         if node.facts.interface == "auto":
             yield Violation(
                 node.name,
-                "interface is auto and nothing was discovered yet",
+                "interface is auto, and was not discovered",
                 network.where_node(node, "interface"),
             )
 

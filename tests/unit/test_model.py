@@ -226,8 +226,23 @@ def test_the_router_has_no_route_to_what_it_learns_by_bgp(shipped: Shipped) -> N
 
 def test_an_interface_that_is_not_discovered_says_what_to_do(shipped: Shipped) -> None:
     network = shipped.edit("defaults", "interface: eth0", "interface: auto").network
-    with pytest.raises(RenderError, match="fenn: interface is auto and not discovered yet"):
+    with pytest.raises(RenderError) as caught:
         network.routes(network.nodes["fenn"])
+    assert str(caught.value) == (
+        f"{place(shipped, 'defaults', 'auto')}: interface is auto, and was not discovered\n"
+        "    pin it in the inventory (`interface: eth0`), or state what was discovered in"
+        f" {shipped.path('discovered')} (`fenn: {{interface: eth0}}`)"
+    )
+
+
+def test_an_interface_that_is_not_discovered_can_be_stated_as_the_message_says(
+    shipped: Shipped,
+) -> None:
+    network = shipped.edit("defaults", "interface: eth0", "interface: auto").network
+    with pytest.raises(RenderError) as caught:
+        network.routes(network.nodes["fenn"])
+    *_, pasted, _ = str(caught.value).split("`")
+    assert shipped.write("discovered", pasted).network.nodes["fenn"].interface == "eth0"
 
 
 # -- where things stand --------------------------------------------------------------------

@@ -81,6 +81,14 @@ def test_render_reports_every_host(project: Project, site: Site) -> None:
     assert (site.build / "router/etc/frr/frr.conf").read_text() == text
 
 
+def test_a_host_whose_interface_is_unknown_is_named_once(site: Site) -> None:
+    site.edit("inventory/hosts.yaml", "architecture: amd64", "interface: auto")
+    table = site.project().render(check=True).table()
+    assert "\nvelaryon: " in table
+    assert "hosts.yaml:59:16: interface is auto, and was not discovered\n    pin it in" in table
+    assert table.count("velaryon: ") == 2  # and in what is to be pasted
+
+
 def test_a_custom_task_runs_over_the_projects_nornir(project: Project) -> None:
     result = project.nornir.run(interface_of)
     assert isinstance(result, AggregatedResult)

@@ -43,6 +43,35 @@ def test_a_host_shows_where_each_fact_stands(network: Network) -> None:
     assert view["name"] == "velaryon.nodes.goldentooth.net"
 
 
+def test_a_host_shows_how_it_is_reached_and_no_secret(shipped: Shipped) -> None:
+    shipped.edit("defaults", "platform: linux\n", "platform: linux\nport: 2222\n")
+    shipped.edit(
+        "groups",
+        "gpu:\n",
+        "gpu:\n  username: pi\n  password: canary0\n"
+        "  connection_options: {netmiko: {extras: {secret: canary1}}}\n",
+    )
+    shipped.edit(
+        "hosts",
+        "    architecture: amd64\n",
+        "    architecture: amd64\n  port: 2200\n"
+        "  connection_options: {goldentooth_ssh: {password: canary2}}\n",
+    )
+    view = show.show_host(shipped.network, "velaryon")
+    facts = {fact["fact"]: fact["value"] for fact in view["facts"]}
+    where = {fact["fact"]: Path(fact["where"].split(":")[0]).name for fact in view["facts"]}
+    assert {facts[name] for name in ("platform", "port", "username")} == {"linux", 2200, "pi"}
+    assert facts["connection_options"] == ["goldentooth_ssh", "netmiko"]
+    assert facts["password"] == "written out (not shown)"
+    assert {name: where[name] for name in ("platform", "port", "username", "password")} == {
+        "platform": "defaults.yaml",
+        "port": "hosts.yaml",
+        "username": "groups.yaml",
+        "password": "groups.yaml",
+    }
+    assert "canary" not in str(view) + show.to_text(view)
+
+
 def test_a_host_shows_its_own_artifacts_only(network: Network) -> None:
     paths = [artifact["path"] for artifact in show.show_host(network, "allyrion")["artifacts"]]
     assert "/etc/haproxy/haproxy.cfg" in paths
@@ -102,10 +131,11 @@ def test_one_undiscovered_host_does_not_hide_the_others(shipped: Shipped) -> Non
     network = shipped.edit("hosts", "architecture: amd64", "interface: auto").network
     for view in (show.show_routes(network), show.show_artifacts(network)):
         assert [line["host"] for line in view["unknown"]] == ["velaryon"]
-        assert "discover --host velaryon" in view["unknown"][0]["reason"]
+        assert "(`velaryon: {interface: eth0}`)" in view["unknown"][0]["reason"]
+        assert not any(line.startswith(" ") for line in show.to_text(view).splitlines())
         assert len(next(iter(view.values()))) >= 12
     host = show.show_host(network, "velaryon")
-    assert {"fact": "interface", "value": "auto"}.items() <= host["facts"][2].items()
+    assert {fact["fact"]: fact["value"] for fact in host["facts"]}["interface"] == "auto"
     assert "velaryon" in show.to_text(host)
 
 
