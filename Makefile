@@ -60,7 +60,12 @@ docs: $(VENV)/.installed ## the pages that are made from the code
 lock: $(VENV)/.installed-dev ## resolve the dependencies anew, with hashes
 	scripts/lock-requirements $(BIN)
 
-bench: $(VENV)/.installed-dev ## side-by-side benchmarks
+bench/.venv-compare/.installed: bench/requirements.txt | $(VENV)/bin/python
+	$(BIN)/python -m venv bench/.venv-compare
+	bench/.venv-compare/bin/pip install --quiet --disable-pip-version-check -r bench/requirements.txt
+	@touch $@
+
+bench: $(VENV)/.installed-dev bench/.venv-compare/.installed ## side-by-side benchmarks
 	$(BIN)/python bench/render.py
 
 clean: ## remove everything that was made
