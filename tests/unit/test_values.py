@@ -144,7 +144,12 @@ FORMS = [
     ),
     (values.RuleId, ["BGP001"], ["bgp001", "BGP1", "BGP0001", "001"]),
     (values.RoleName, ["control_plane", "k8s"], ["", "8s", "a-b", "A", "_a"]),
-    (values.InterfaceName, ["eth0", "auto", "br-lan.10"], ["", "0eth", "a" * 16, "eth 0", "eth/0"]),
+    (
+        values.InterfaceName,
+        ["eth0", "autonet", "br-lan.10", "loop"],
+        ["", "0eth", "a" * 16, "eth 0", "eth/0", "auto", "all", "default", "lo", "none"],
+    ),
+    (values.InterfaceChoice, ["eth0", "auto"], ["eth 0", "all", "default", "lo", "none"]),
     (
         values.MacAddress,
         ["dc:a6:32:00:00:0b", "DC:A6:32:00:00:0B"],
