@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from goldentooth.check import CheckResult, State
-from goldentooth.report.table import format_table, paint
+from goldentooth.report.table import counted, format_table, paint
 
 FORMAT = "goldentooth-net/verify/1"
 
@@ -59,7 +59,8 @@ class VerifyReport:
             lines += ["", *self._bad_lines(colour=colour)]
         worst = self.in_state(State.FAILED) or self.in_state(State.UNKNOWN)
         counts = ", ".join(f"{len(self.in_state(state))} {state.value}" for state in State)
-        total = f"{len(self.results)} checks on {len(by_host)} hosts: {counts}"
+        checks, hosts = counted(len(self.results), "check"), counted(len(by_host), "host")
+        total = f"{checks} on {hosts}: {counts}"
         return "\n".join((*lines, "", paint(total, "red" if worst else "green", on=colour)))
 
     def _bad_lines(self, *, colour: bool) -> list[str]:

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from goldentooth.artifact import Artifact, diff_texts
-from goldentooth.report.table import format_table, paint
+from goldentooth.report.table import counted, format_table, paint
 
 if TYPE_CHECKING:
     from goldentooth.judging import Verdict
@@ -176,7 +176,8 @@ class RenderReport:
         changed = sum(len(host.before) for host in self.hosts) + len(self.removed)
         artifacts = sum(len(host.artifacts) for host in self.hosts)
         counts = (
-            f"{len(self.hosts)} hosts, {artifacts} artifacts, {changed} changed, {failed} failed"
+            f"{counted(len(self.hosts), 'host')}, {counted(artifacts, 'artifact')},"
+            f" {changed} changed, {failed} failed"
         )
         if self.has_failed:
             end = f"; {self.build}/ is as it was"

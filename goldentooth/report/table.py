@@ -28,6 +28,15 @@ def format_table(
     return "\n".join(lines)
 
 
+def counted(count: int, noun: str) -> str:
+    """Return ``count`` with ``noun`` in its number.
+
+    >>> counted(1, "host"), counted(14, "host")
+    ('1 host', '14 hosts')
+    """
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
 def paint(text: str, colour: str, *, on: bool = True) -> str:
     """Return ``text`` in an ANSI colour, or as it is if colour is not ``on``."""
     return f"\x1b[{_CODES[colour]}m{text}\x1b[0m" if on else text

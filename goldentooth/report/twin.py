@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from goldentooth.report.table import format_table, paint
+from goldentooth.report.table import counted, format_table, paint
 
 if TYPE_CHECKING:
     from goldentooth.twin import TwinStatus
@@ -41,8 +41,9 @@ def status_table(status: TwinStatus, *, colour: bool = False) -> str:
     memory = "" if status.memory is None else f", {status.memory / _MIB:.0f} MiB"
     established = sum(state == "Established" for state in status.sessions.values())
     total = (
-        f"twin {status.name}: {len(status.hosts)} machines{memory},"
-        f" {established} of {len(status.sessions)} sessions Established, up {status.age:.0f} s"
+        f"twin {status.name}: {counted(len(status.hosts), 'machine')}{memory},"
+        f" {established} of {counted(len(status.sessions), 'session')} Established,"
+        f" up {status.age:.0f} s"
     )
     parts = ["\n".join(lines), total]
     if status.stand_ins:
