@@ -142,7 +142,7 @@ class Sources:
         )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Network:
     """The whole network. Nodes are in the order of hosts.yaml, keyed by host name."""
 
@@ -155,11 +155,16 @@ class Network:
     calico: Calico
     metallb: Metallb
     haproxy: Haproxy
-    groups: Mapping[str, tuple[str, ...]] = field(repr=False)
+    groups: Mapping[str, tuple[str, ...]]
     """Every group that is declared, with the groups it is part of, nearest first."""
-    accepted: tuple[tuple[Acceptance, Location], ...] = field(repr=False)
+    accepted: tuple[tuple[Acceptance, Location], ...]
     """Network-wide acceptances of lint findings, and where each stands."""
-    sources: Sources = field(repr=False)
+    sources: Sources
+
+    def __repr__(self) -> str:
+        api = f", API at {self.endpoint}" if self.control_planes else ""
+        kubernetes = f"{len(self.kubernetes_nodes)} in Kubernetes"
+        return f"Network({len(self.nodes)} hosts, {kubernetes}{api})"
 
     def only(self, names: Iterable[str]) -> Network:
         """Return the network as if only these hosts were there, and the router.

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from importlib import metadata
+from inspect import signature
 from operator import attrgetter
 from pathlib import Path
 from threading import Event, current_thread, main_thread
@@ -35,9 +36,9 @@ from goldentooth.inventory import FactsInventory, GoldentoothInventory
 from goldentooth.model import Network
 from goldentooth.report.render import HostRender, RenderReport
 from goldentooth.services import Service, all_services
-from goldentooth.validation import did_you_mean
+from goldentooth.validation import did_you_mean, shown_value
 from goldentooth.values import SECRET_REFERENCE
-from goldentooth.yamlfile import display_path
+from goldentooth.yamlfile import display_path, read_document
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -48,6 +49,12 @@ if TYPE_CHECKING:
     from goldentooth.rules import Finding
 
 CONFIG = "config.yaml"
+
+_PLUGIN = "GoldentoothInventory"
+_PLUGIN_OPTIONS = tuple(signature(GoldentoothInventory).parameters)
+_RIGHT = f"write `inventory: {{plugin: {_PLUGIN}}}`"
+_SECTIONS = ("core", "inventory", "logging", "runner", "ssh", "user_defined")
+"""Sections of Nornir's configuration."""
 
 RENDERED_SECRETS = (
     "bgp.password",
@@ -161,15 +168,27 @@ class Project:
                 raise UsageError(f"service {name!r} is not known: {did_you_mean(name, known)}")
         return tuple(service for name, service in known.items() if not names or name in names)
 
-    def lint(self, *, only: Sequence[str] = ()) -> tuple[Finding, ...]:
+    def lint(
+        self,
+        *,
+        only: Sequence[str] = (),
+        hosts: Sequence[str] = (),
+        groups: Sequence[str] = (),
+    ) -> tuple[Finding, ...]:
         """Return what the rules find in the facts; ``only`` names rules or topics.
 
+        With ``hosts`` or ``groups`` what they find about the selected hosts themselves.
+
         Raises:
-            UsageError: if a name is not known.
+            UsageError: if the selection is empty or names what is not there.
         """
         from goldentooth.rules import check_network
 
-        return check_network(self.network, only)
+        chosen = self.select(hosts, groups).inventory.hosts
+        findings = check_network(self.network, only)
+        if not hosts and not groups:
+            return findings
+        return tuple(finding for finding in findings if finding.subject in chosen)
 
     def render(
         self,
@@ -319,26 +338,36 @@ class Project:
         return VerifyReport(results, monotonic() - started)
 
     def _path(self, setting: str, default: str) -> Path:
-        return self.folder / str(self.config.user_defined.get(setting, default))
+        value = self.config.user_defined.get(setting, default)
+        return self._file(f"user_defined: {setting}", value)
+
+    def _file(self, setting: str, value: object) -> Path:
+        """Return a path of config.yaml, which is relative to its folder."""
+        if not isinstance(value, str) or not value.strip():
+            raise self._mistake(
+                f"{setting} {shown_value(value)} is not a path\n"
+                "    write one as text, relative to this file's folder"
+            )
+        return self.folder / Path(value).expanduser()
 
     def _load_inventory(self) -> FactsInventory:
         name = self.config.inventory.plugin
-        known: dict[str, Callable[..., Any]] = {"GoldentoothInventory": GoldentoothInventory}
-        options = {
-            key: str(self.folder / Path(value).expanduser())
-            if key.endswith("_file") and isinstance(value, str)
-            else value
-            for key, value in self.config.inventory.options.items()
-        }
+        known: dict[str, Callable[..., Any]] = {_PLUGIN: GoldentoothInventory}
+        options = dict(self.config.inventory.options)
+        for key, value in options.items():
+            if key in _PLUGIN_OPTIONS:
+                options[key] = str(self._file(f"inventory: options: {key}", value))
         plugin = self._plugin("inventory", name, known, InventoryPluginRegister, options)
         try:
             inventory = plugin.load()
         except GoldentoothError:
             raise
         except Exception as error:  # whatever another plugin comes upon
-            raise self._mistake(f"inventory plugin {name}: {error!r}") from error
+            said = " ".join(str(error).split()) or "it does not load"
+            raise self._mistake(f"inventory plugin {name}: {said}\n    {_RIGHT}") from error
         if not isinstance(inventory, FactsInventory):
-            raise self._mistake(f"inventory plugin {name} does not give a network's facts")
+            message = f"inventory plugin {name} does not give a network's facts"
+            raise self._mistake(f"{message}\n    {_RIGHT}")
         return inventory
 
     def _runner(self) -> Any:
@@ -365,6 +394,11 @@ class Project:
                 raise self._mistake(
                     f"{kind} plugin {name!r} is not known: {did_you_mean(name, known)}"
                 )
+        parameters = signature(known[name]).parameters
+        takes_all = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+        for key in () if takes_all else options.keys() - parameters:
+            near = did_you_mean(str(key), parameters)
+            raise self._mistake(f"{kind}: options: unknown key {key!r}: {near}")
         try:
             return known[name](**options)
         except TypeError as error:
@@ -445,6 +479,7 @@ def _stop_on_interrupt() -> Iterator[Event]:
 
 
 def _read_config(path: Path) -> Config:
+    _refuse_odd_sections(path)
     try:
         config = Config.from_file(str(path))
         config.logging.configure()
@@ -462,6 +497,24 @@ def _read_config(path: Path) -> Config:
     if not isinstance(ConnectionPluginRegister.available, _PluginsOnDemand):
         ConnectionPluginRegister.available = _PluginsOnDemand(ConnectionPluginRegister.available)
     return config
+
+
+def _refuse_odd_sections(path: Path) -> None:
+    """Raise a UsageError where Nornir would trip over what config.yaml holds.
+
+    What is no YAML to us may be to Nornir, which then says so itself.
+    """
+    document = read_document(path)
+    if document.problems:
+        return
+    if not document.value:
+        raise UsageError(f"{document.file} holds no settings\n    {_RIGHT}")
+    for section, value in document.value.items():
+        if section in _SECTIONS and not isinstance(value, dict):
+            raise UsageError(
+                f"{document.where((section,))}: {section} {shown_value(value)} is not a mapping\n"
+                "    write `key: value` lines below it, or leave it away"
+            )
 
 
 class _PluginsOnDemand(dict[str, Any]):

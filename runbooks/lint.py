@@ -9,7 +9,7 @@ from pathlib import Path
 
 def parser() -> ArgumentParser:
     """Return the verb's argument parser."""
-    from runbooks.options import add_output, make_parser
+    from runbooks.options import add_output, add_selectors, make_parser
 
     parser = make_parser(
         "lint",
@@ -18,6 +18,7 @@ def parser() -> ArgumentParser:
         (
             ("lint", "every finding, with file, line and what to do"),
             ("lint --rule BGP --rule ROUTE001", "only a topic, only a rule"),
+            ("lint --host fenn", "only what is about that host itself"),
             ("lint --explain BGP001", "why a rule is there, and what to do"),
             ("lint --list", "every rule in a line"),
             ("lint --format sarif --output lint.sarif", "for code review"),
@@ -31,6 +32,7 @@ def parser() -> ArgumentParser:
         default=[],
         help="only this rule or topic (may be repeated)",
     )
+    add_selectors(parser, "host", "group")
     parser.add_argument("--explain", metavar="ID", help="explain a rule")
     parser.add_argument("--list", action="store_true", help="list the rules")
     add_output(parser, ("table", "json", "junit", "sarif"))
@@ -55,7 +57,9 @@ def run(arguments: Namespace) -> int:
         return 0
     from goldentooth import open_project
 
-    findings = open_project(arguments.config).lint(only=arguments.rules)
+    findings = open_project(arguments.config).lint(
+        only=arguments.rules, hosts=arguments.hosts, groups=arguments.groups
+    )
     text = format_findings(findings, arguments.format, rules=rules, colour=colour)
     write_output(arguments, text)
     return 1 if any(not finding.is_accepted for finding in findings) else 0

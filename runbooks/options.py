@@ -27,29 +27,39 @@ def make_parser(verb: str, description: str, examples: Sequence[tuple[str, str]]
         allow_abbrev=False,
     )
     parser.add_argument(
-        "--config", metavar="FILE", help="the project's config.yaml (default: nearest, upwards)"
+        "--config",
+        metavar="FILE",
+        type=path_argument,
+        help="the project's config.yaml (default: nearest, upwards)",
     )
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     return parser
 
 
-def add_selectors(parser: ArgumentParser) -> None:
-    """Add --host, --group, --service and --workers."""
+_SELECTORS = {
+    "host": "only this host",
+    "group": "only the hosts in this group",
+    "service": "only this service",
+}
+
+
+def add_selectors(parser: ArgumentParser, *selectors: str) -> None:
+    """Add --host, --group and --service, or those that are named."""
     chosen = parser.add_argument_group("selection (all by default; may be repeated)")
-    for option, about in (
-        ("host", "only this host"),
-        ("group", "only the hosts in this group"),
-        ("service", "only this service"),
-    ):
+    for option in selectors or _SELECTORS:
         chosen.add_argument(
             f"--{option}",
             dest=f"{option}s",
             metavar=option.upper(),
             action="append",
             default=[],
-            help=about,
+            help=_SELECTORS[option],
         )
-    chosen.add_argument(
+
+
+def add_workers(parser: ArgumentParser) -> None:
+    """Add --workers."""
+    parser.add_argument(
         "--workers", metavar="N", type=_positive, help="hosts at the same time (see config.yaml)"
     )
 
@@ -59,7 +69,9 @@ def add_output(parser: ArgumentParser, formats: Sequence[str] = ("table", "json"
     parser.add_argument(
         "--format", choices=formats, default=formats[0], help=f"default: {formats[0]}"
     )
-    parser.add_argument("--output", metavar="FILE", help="write there instead of stdout")
+    parser.add_argument(
+        "--output", metavar="FILE", type=path_argument, help="write there instead of stdout"
+    )
 
 
 def write_output(arguments: Namespace, text: str) -> None:
@@ -102,6 +114,17 @@ def has_colour(arguments: Namespace) -> bool:
     """Tell whether output goes to a terminal that takes colour (no-color.org)."""
     to_terminal = not arguments.output and sys.stdout.isatty()
     return to_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def path_argument(text: str) -> str:
+    """Return ``text`` if it can be a path: an empty variable of a script's is none.
+
+    Raises:
+        ArgumentTypeError: if it is blank.
+    """
+    if not text.strip():
+        raise ArgumentTypeError(f"{text!r} is not a path")
+    return text
 
 
 def _positive(text: str) -> int:

@@ -9,7 +9,13 @@ from pathlib import Path
 
 def parser() -> ArgumentParser:
     """Return the verb's argument parser."""
-    from runbooks.options import add_output, add_selectors, make_parser
+    from runbooks.options import (
+        add_output,
+        add_selectors,
+        add_workers,
+        make_parser,
+        path_argument,
+    )
 
     parser = make_parser(
         "render",
@@ -23,9 +29,10 @@ def parser() -> ArgumentParser:
         ),
     )
     add_selectors(parser)
+    add_workers(parser)
     parser.add_argument("--check", action="store_true", help="write nothing, compare with build/")
     parser.add_argument("--validate", action="store_true", help="call the native judges")
-    parser.add_argument("--build", metavar="DIR", help="instead of build/")
+    parser.add_argument("--build", metavar="DIR", type=path_argument, help="instead of build/")
     add_output(parser)
     return parser
 

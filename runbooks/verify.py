@@ -9,7 +9,7 @@ from pathlib import Path
 
 def parser() -> ArgumentParser:
     """Return the verb's argument parser."""
-    from runbooks.options import add_output, add_selectors, make_parser
+    from runbooks.options import add_output, add_selectors, add_workers, make_parser
 
     parser = make_parser(
         "verify",
@@ -23,6 +23,7 @@ def parser() -> ArgumentParser:
         ),
     )
     add_selectors(parser)
+    add_workers(parser)
     parser.add_argument("--list", action="store_true", help="list the checks, read nothing")
     add_output(parser, ("table", "json", "junit", "prometheus"))
     return parser

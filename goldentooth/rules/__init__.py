@@ -77,6 +77,11 @@ class Finding:
     remedy: str
     accepted: str | None = None
 
+    def __repr__(self) -> str:
+        kept = "" if self.accepted is None else f" (accepted: {self.accepted})"
+        about = f"{self.subject}: {self.message}"
+        return f"{self.rule} {self.severity.value} {self.where} {about}{kept}"
+
     @property
     def is_accepted(self) -> bool:
         """Whether the inventory says that it is known and kept."""

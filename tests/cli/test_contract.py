@@ -94,6 +94,21 @@ def test_lint_is_1_for_findings(site: Site) -> None:
     assert done.stderr == ""
 
 
+def test_lint_of_a_host_is_about_that_host_alone(site: Site) -> None:
+    site.edit("inventory/hosts.yaml", "architecture: amd64", "interface: auto")
+    done = site.run("lint", "--host", "velaryon")
+    assert done.returncode == 1
+    assert done.stdout.endswith("\n1 warning\n")
+    assert "ROUTE006" in done.stdout
+    done = site.run("lint", "--group", "control_plane")
+    assert (done.returncode, done.stdout) == (0, "no findings\n")
+
+
+def test_one_host_is_not_hosts(site: Site) -> None:
+    done = site.run("render", "--host", "allyrion", "--service", "haproxy")
+    assert "\n1 host, 1 artifact, 1 changed, 0 failed -> build/\n" in done.stdout
+
+
 def test_show_is_0(site: Site) -> None:
     for view in (("hosts",), ("host", "fenn"), ("bgp",), ("artifacts",)):
         done = site.run("show", *view)
@@ -123,6 +138,11 @@ BAD_CALLS: dict[str, tuple[tuple[str, ...], str]] = {
     "unknown host, nothing near": (("render", "--host", "xyzzy"), "known here: allyrion"),
     "unknown group": (("render", "--group", "control-plane"), "did you mean control_plane?"),
     "unknown service": (("render", "--service", "bgp"), "service 'bgp' is not known"),
+    "empty config": (("show", "hosts", "--config", ""), "argument --config: '' is not a path"),
+    "empty build": (("render", "--build", ""), "argument --build: '' is not a path"),
+    "empty output": (("show", "hosts", "--output", " "), "argument --output: ' ' is not a path"),
+    "unknown host to lint": (("lint", "--host", "fen"), "did you mean fenn?"),
+    "unknown group to lint": (("lint", "--group", "wroker"), "did you mean worker?"),
     "empty host": (("render", "--host", ""), "host '' is not known"),
     "host and service apart": (("render", "--host", "fenn", "--service", "haproxy"), "nothing is"),
     "no config": (("render", "--config", "nowhere.yaml"), "nowhere.yaml is not a file"),
@@ -157,8 +177,33 @@ def test_a_bad_call_is_2_with_one_message_and_no_traceback(site: Site, call: str
 
 BROKEN_CONFIGS: dict[str, tuple[str, str]] = {
     "syntax": ("runner: [\n", "config.yaml is not a Nornir configuration"),
-    "empty": ("", "config.yaml"),
+    "empty": (
+        "",
+        "config.yaml holds no settings\n    write `inventory: {plugin: GoldentoothInventory}`",
+    ),
+    "comments": ("# nothing\n", "config.yaml holds no settings"),
     "a list": ("- a\n", "config.yaml is not a Nornir configuration"),
+    **{
+        f"{section} {what}": (
+            f"inventory: {{plugin: GoldentoothInventory}}\n{section}: {value}\n",
+            f"config.yaml:2:{len(section) + 2 + bool(value)}: {section} {what} is not a mapping\n",
+        )
+        for section in ("core", "logging", "runner", "ssh", "user_defined")
+        for what, value in (("(empty)", ""), ("5", "5"), ("(a list)", "[]"))
+    },
+    "no inventory": ("inventory:\n", "config.yaml:1:11: inventory (empty) is not a mapping"),
+    "no inventory plugin": (
+        "runner: {plugin: threaded}\n",
+        "\n    write `inventory: {plugin: GoldentoothInventory}`",
+    ),
+    **{
+        f"{setting} {what}": (
+            f"inventory: {{plugin: GoldentoothInventory}}\nuser_defined: {{{setting}: {value}}}\n",
+            f"config.yaml: user_defined: {setting} {what} is not a path\n    write one as text",
+        )
+        for setting in ("templates", "build")
+        for what, value in (("(empty)", ""), ("3", "3"), ("(a list)", "[]"), ("''", "''"))
+    },
     "binary": ("\x00\x01", "config.yaml is not a Nornir configuration"),
     "unknown inventory plugin": (
         "inventory: {plugin: GoldentothInventory}\n",
@@ -170,11 +215,15 @@ BROKEN_CONFIGS: dict[str, tuple[str, str]] = {
     ),
     "unknown inventory option": (
         "inventory: {plugin: GoldentoothInventory, options: {hosts_file: x}}\n",
-        "config.yaml: inventory GoldentoothInventory: ",
+        "config.yaml: inventory: options: unknown key 'hosts_file': did you mean host_file?",
     ),
     "inventory option of the wrong kind": (
         "inventory: {plugin: GoldentoothInventory, options: {host_file: 5}}\n",
-        "config.yaml: inventory GoldentoothInventory: ",
+        "config.yaml: inventory: options: host_file 5 is not a path\n    write one as text",
+    ),
+    "inventory option that is empty": (
+        "inventory: {plugin: GoldentoothInventory, options: {host_file: }}\n",
+        "config.yaml: inventory: options: host_file (empty) is not a path\n    write one as text",
     ),
     "inventory file that is not there": (
         "inventory: {plugin: GoldentoothInventory, options: {host_file: facts/hosts.yaml}}\n",
@@ -186,7 +235,7 @@ BROKEN_CONFIGS: dict[str, tuple[str, str]] = {
     ),
     "unknown runner option": (
         "inventory: {plugin: GoldentoothInventory}\nrunner: {plugin: serial, options: {x: 1}}\n",
-        "config.yaml: runner serial: ",
+        "config.yaml: runner: options: unknown key 'x': known here: nothing",
     ),
     "workers that are no number": (
         "inventory: {plugin: GoldentoothInventory}\nrunner: {options: {num_workers: many}}\n",
@@ -210,6 +259,8 @@ def test_a_broken_config_is_2_and_says_what_is_wrong(site: Site, case: str) -> N
     done = site.run("render")
     assert done.returncode == 2
     assert message in clean(done)
+    for internal in ("NoneType", "__init__", "<class", "os.PathLike", "Error("):
+        assert internal not in done.stderr
     if not message:
         assert done.stdout.count(".j2:1: there is no template") == 14
     assert not site.build.exists()

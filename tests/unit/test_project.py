@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,8 @@ def test_the_network_is_typed_and_complete(project: Project) -> None:
 def test_things_say_what_they_are(project: Project, site: Site) -> None:
     assert repr(project) == f"Project({str(site.folder)!r}: 14 hosts)"
     assert repr(project.build) == f"BuildFolder({str(site.build)!r})"
+    assert repr(project.network) == "Network(14 hosts, 12 in Kubernetes, API at 10.4.0.10:6443)"
+    assert repr(project.network.only(["fenn"])) == "Network(2 hosts, 1 in Kubernetes)"
     report = project.render()
     assert repr(report) == report.table()
     assert repr(report).splitlines()[0].split() == [
@@ -64,6 +67,29 @@ def test_things_say_what_they_are(project: Project, site: Site) -> None:
     ]
     assert len(repr(report.hosts[0])) < 200
     assert repr(project.nornir.inventory.hosts["fenn"]) == "Host: fenn"
+
+
+def test_a_finding_is_a_line_that_says_it_all(project: Project) -> None:
+    (finding,) = project.lint(only=["ROUTE001"])
+    assert repr(finding) == (
+        f"ROUTE001 error {finding.where} load_balancer.cidr: {finding.message}"
+    )
+    assert str(finding.where).endswith("inventory/defaults.yaml:20:11")
+    accepted = replace(finding, accepted="known")
+    assert repr(accepted) == f"{finding!r} (accepted: known)"
+
+
+def test_lint_of_some_hosts_is_what_is_about_them(site: Site) -> None:
+    for host in ("fenn", "jast"):
+        mac = f'\n{host}:\n  data: {{mac: "dc:a6:32:00:00:0b"}}\n'
+        site.edit("inventory/hosts.yaml", f"\n{host}:\n", mac)
+    project = site.project()
+    (finding,) = project.lint(hosts=["jast"])
+    assert (finding.rule, finding.subject) == ("ADDR004", "jast")
+    assert project.lint(groups=["step_ca"]) == (finding,)
+    assert project.lint(hosts=["bettley"]) == ()
+    with pytest.raises(UsageError, match="did you mean fenn"):
+        project.lint(hosts=["fen"])
 
 
 def test_lint_gives_findings_with_their_place(project: Project) -> None:
