@@ -121,11 +121,13 @@ class Twin:
             twin = cls(record)
             try:
                 Construction(record, twin.machines, network, files).run(progress)
+                twin.wait(timeout=timeout, progress=progress)
+            except NotVerifiedError:
+                raise
             except BaseException:
                 remove_pieces(name)
                 limits.restore()
                 raise
-            twin.wait(timeout=timeout, progress=progress)
         return twin
 
     @classmethod

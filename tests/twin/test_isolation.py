@@ -54,11 +54,8 @@ def traces(name: str) -> list[str]:
     for folder, folders, _ in os.walk("/sys/fs/cgroup"):
         if folder.endswith("/goldentooth-twin") and name in folders:
             found.append(f"group {folder}/{name}")
-    for path in (
-        *Path("/run/goldentooth-twin").glob(f"{name}*"),
-        *Path("/tmp").glob("goldentooth*"),
-    ):
-        found.append(f"file {path}")
+    folder = Path("/run/goldentooth-twin")
+    found += [f"file {path}" for path in folder.glob(f"{name}*")]
     mark = f"{MARK}={name}".encode()
     for process in Path("/proc").glob("[0-9]*"):
         try:

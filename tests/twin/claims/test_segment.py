@@ -99,17 +99,25 @@ def test_with_the_route_through_the_router_allyrion_reaches_the_service(
     assert not answers.lost
 
 
+def _allow_redirects(twin: Twin, value: int) -> None:
+    for host, key in (("router", "send_redirects"), ("allyrion", "accept_redirects")):
+        names = (f"net.ipv4.conf.{interface}.{key}={value}" for interface in ("all", "eth0"))
+        shell(twin, host, f"sysctl -q {' '.join(names)}")
+
+
 def test_an_icmp_redirect_pins_allyrion_to_one_node_unless_it_is_refused(
     twin: Twin, allyrion: Callable[[str], str], measured: Measured
 ) -> None:
-    allyrion("sysctl -q net.ipv4.conf.{all,eth0}.accept_redirects=1")
+    """What both ends are told not to do, by the sysctls that are rendered for them."""
+    _allow_redirects(twin, 1)
     with twin.capture("allyrion", expression="icmp[icmptype] = 5", interface="eth0") as capture:
         wait_until(lambda: _is_redirected(allyrion), 15, pause=0.1)
     redirects = packets(capture.file)
     pinned = ask(twin, 40, host="allyrion", limit=2)
     route = allyrion(f"ip route get {SERVICE}")
 
-    allyrion("sysctl -q net.ipv4.conf.{all,eth0}.accept_redirects=0; ip route flush cache")
+    _allow_redirects(twin, 0)
+    allyrion("ip route flush cache")
     free = ask(twin, 40, host="allyrion", limit=2)
     measured(*redirects, route)
     measured(f"accepted: {dict(pinned.by)}\nrefused: {dict(free.by)}")
