@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import typing
 from collections.abc import Iterator
 from functools import cache
@@ -17,8 +18,29 @@ from goldentooth.yamlfile import Document, KeyPath
 
 _ANY = "*"
 _EXTRAS = ("connection_options", _ANY, "extras")
-_SECRET_EXTRAS = {"api_key", "api_secret", "passphrase", "password", "secret", "token"}
-"""What connection plugins (Netmiko, NAPALM, httpx) call a secret."""
+_HARMLESS_EXTRAS = {
+    # Netmiko, BaseConnection
+    *("alt_key_file", "default_enter", "device_type", "encoding", "key_file", "response_return"),
+    *("session_log", "session_log_file_mode", "ssh_config_file", "host", "ip", "username"),
+    # NAPALM, optional arguments
+    *("canonical_int", "dest_file_system", "eos_transport", "junos_config_database"),
+    *("merge_cfg", "nxos_protocol", "path", "profile", "rollback_cfg", "ssh_config", "transport"),
+    # asyncssh.connect
+    *("agent_path", "client_host", "client_keys", "compression_algs", "config", "encryption_algs"),
+    *("family", "host_key_alias", "kex_algs", "known_hosts", "local_addr", "mac_algs"),
+    *("preferred_auth", "proxy_command", "server_host_key_algs", "signature_algs", "tunnel"),
+    # httpx
+    *("base_url", "verify"),
+}
+"""Arguments of connection plugins that are text and no secret; in lists, each item."""
+
+_SECRET_NAME = re.compile(
+    r"(?:.*_)?(?:pass(?:word|phrase|code)?|pwd|pin|psk|secret|token)", re.IGNORECASE
+)
+"""An argument's name of which even a number can be a secret."""
+
+_SECRET_TEXT = re.compile(r"-----BEGIN |//[^/@\s]*:[^/@\s]*@")
+"""A private key, or a password in a URL: a secret under whatever name."""
 
 
 @rule(
@@ -44,7 +66,10 @@ def literal_secret(network: Network) -> Iterator[Violation]:
 
     Do:
         Write a reference: ${env:NAME}, ${file:path} or ${vault:path#field}. Then change the
-        secret: it is known.
+        secret: it is known. Of the extras of a connection's options every text is taken for a
+        secret but those under names that are known to be harmless, as device_type: what a
+        plugin calls its secrets is the plugin's business. Where one is none, accept the
+        finding.
 
     Source:
         OWASP Secrets Management Cheat Sheet; CWE-798.
@@ -63,9 +88,9 @@ def _literals(
     """Yield the secrets of ``entry`` that are not references; never what they are."""
     for pattern in (*_secret_paths(kind), _EXTRAS):
         for found, value in _values(entry, pattern):
-            inner = _secret_extras(value, found) if pattern is _EXTRAS else [(found, value)]
+            inner = _possible_secrets(value, found) if pattern is _EXTRAS else [(found, value)]
             for here, text in inner:
-                if isinstance(text, str) and not SECRET_REFERENCE.fullmatch(text):
+                if not SECRET_REFERENCE.fullmatch(str(text)):
                     name = ".".join(map(str, here)).removeprefix("data.")
                     yield Violation(
                         subject or name,
@@ -84,12 +109,26 @@ def _values(value: Any, pattern: KeyPath, found: KeyPath = ()) -> Iterator[tuple
                 yield from _values(value[key], pattern[1:], (*found, key))
 
 
-def _secret_extras(value: Any, found: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
+def _possible_secrets(value: Any, found: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
+    """Yield every text below ``value`` that is not known to be harmless, and some numbers."""
     if isinstance(value, dict):
         for key, inner in value.items():
-            if key in _SECRET_EXTRAS:
-                yield (*found, key), inner
-            yield from _secret_extras(inner, (*found, key))
+            yield from _possible_secrets(inner, (*found, key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _possible_secrets(inner, (*found, index))
+    else:
+        name = next(part for part in reversed(found) if isinstance(part, str))
+        if _may_be_secret(name, value):
+            yield found, value
+
+
+def _may_be_secret(name: str, value: Any) -> bool:
+    if isinstance(value, str):
+        is_harmless = name in _HARMLESS_EXTRAS and not _SECRET_TEXT.search(value)
+        return bool(value) and not is_harmless
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and bool(_SECRET_NAME.fullmatch(name))
 
 
 @cache

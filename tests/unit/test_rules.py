@@ -233,12 +233,37 @@ defaults:
             "groups: {k8s: {connection_options: {ssh: {extras: {deep: {secret: CANARY}}}}}}",
             "groups.k8s",
         ),
+        *(
+            (f"hosts: {{node1: {{connection_options: {{ssh: {{extras: {extras}}}}}}}}}", "node1")
+            for extras in (
+                "{enable: CANARY}",
+                "{snmp_community: CANARY}",
+                "{headers: {Authorization: Bearer CANARY}}",
+                "{headers: {X-Api: CANARY}}",
+                "{pkey: CANARY}",
+                "{list: [CANARY]}",
+                "{base_url: 'https://api:CANARY@10.4.0.1/'}",
+                "{client_keys: ['-----BEGIN CANARY']}",
+                "{pin: 1234}",
+                "{enable_password: 1234}",
+            )
+        ),
     ],
 )
 def test_a_literal_secret_is_found_and_not_shown(excerpt: str, subject: str) -> None:
     (finding,) = check_network(example_network(excerpt), ["SEC001"])
     assert finding.subject == subject
     assert "CANARY" not in repr(finding)
+
+
+def test_what_a_plugin_is_told_beside_secrets_is_left_alone() -> None:
+    extras = (
+        "{device_type: linux, key_file: ~/.ssh/id_ed25519, preferred_auth: [publickey],"
+        " fast_cli: true, auth_timeout: 5, use_keys: false, none: null, blank: '',"
+        " optional_args: {transport: ssh, secret: '${env:ENABLE}'}}"
+    )
+    excerpt = f"hosts: {{node1: {{connection_options: {{ssh: {{extras: {extras}}}}}}}}}"
+    assert check_network(example_network(excerpt), ["SEC001"]) == ()
 
 
 # -- acceptance --------------------------------------------------------------------------
