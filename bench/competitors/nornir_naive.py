@@ -172,7 +172,14 @@ def _write_routes(task: Task, site: Site, top: str) -> None:
     settings = {}
     if host.has_parent_group("k8s"):
         settings["net.ipv4.ip_forward"] = (1, "pods are routed, not bridged")
+    if host.get("load_balancer_route", "via-router") == "via-router" and not is_router:
+        for name in ("all", host["interface"]):
+            key = f"net.ipv4.conf.{name}.accept_redirects"
+            settings[key] = (0, "the router chooses the next hop for each flow anew")
     if is_router:
+        for name in ("all", host["interface"]):
+            key = f"net.ipv4.conf.{name}.send_redirects"
+            settings[key] = (0, "hosts on the segment are not to go past it")
         settings["net.ipv4.ip_forward"] = (1, "it is a router")
         settings["net.ipv4.fib_multipath_hash_policy"] = (
             1,
