@@ -168,8 +168,8 @@ class Bgp(Facts, frozen=True, kw_only=True):
     maximum_prefix: Annotated[
         Annotated[int, Meta(ge=0, le=MOST_PREFIXES)] | None,
         Meta(
-            description="routes a neighbor may send, those that the filter refuses included;"
-            " one that sends more loses its session for 5 minutes; 0: no bound;"
+            description="accepted routes that a neighbor may send; one that sends more loses"
+            " its session for 5 minutes; 0: no bound;"
             " absent: as many as the pool has addresses"
         ),
     ] = None

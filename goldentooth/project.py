@@ -238,6 +238,8 @@ class Project:
             )
             if validate or not check:
                 for host in rendered:
+                    if stop.is_set():
+                        raise KeyboardInterrupt
                     staging.write(*host.artifacts)
             if validate:
                 staged = {host.host: host for host in rendered}

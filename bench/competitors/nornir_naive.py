@@ -31,7 +31,7 @@ TIMERS = {"keepalive": 60, "hold": 180, "connect_retry": 10, "password": None}
 HAPROXY = {
     "balance": "roundrobin",
     "check": {"interval": "2s", "fall": 3, "rise": 2},
-    "timeouts": {"connect": "5s", "client": "4h", "server": "4h", "tunnel": None},
+    "timeouts": {"connect": "1s", "client": "4h", "server": "4h", "tunnel": None},
     "maximum_connections": 4096,
     "metrics_port": 8405,
     "stats": None,

@@ -525,17 +525,16 @@ def no_maximum_prefix(network: Network) -> Iterator[Violation]:
     """A neighbor may send any number of routes.
 
     Why:
-        The filter bounds what is used, not what has to be received and compared. A neighbor
-        that runs wild takes the router's memory and time, for all the others too. With a
-        bound every received prefix counts, also those that the filter refuses; the session
-        of a neighbor that sends more is closed, and tried again after 5 minutes.
+        A neighbor that runs wild fills the router's table, for all the others too, with
+        whatever the filter lets through. With a bound the session of one that sends more is
+        closed, and tried again after 5 minutes. FRR counts what the filter has accepted:
+        refused prefixes cost time, but no table and no session (measured on the twin).
 
     Do:
         Leave bgp.maximum_prefix away: it is the size of the pool then.
 
     Source:
-        RFC 7454 §8; FRR manual, BGP, `maximum-prefix` (`force`, `restart`) and
-        `soft-reconfiguration inbound`.
+        RFC 7454 §8; FRR manual, BGP, `maximum-prefix` (`restart`).
     """
     if network.maximum_prefix == 0:
         yield Violation(

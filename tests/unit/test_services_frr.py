@@ -268,4 +268,4 @@ def test_a_neighbor_that_sends_too_many_accepted_routes_is_cut_off(
         eventually(lambda: peer().get("pfxRcd") == 20, 30)
         node.run("ip", "address", "add", "10.4.12.21/32", "dev", "lo")
         eventually(lambda: peer().get("state") == "Idle (PfxCt)", 10)
-        assert router.show("bgp ipv4 unicast").get("routes", {}) == {}
+        eventually(lambda: not router.show("bgp ipv4 unicast").get("routes"), 10)
