@@ -28,6 +28,8 @@ _CONSTANTS: dict[str, bool | None] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
+_BLOCKS = ("|", ">")
+_HASTY_COMMENT = re.compile(r"[|>][-+0-9]*#")
 _NUMBER_STARTS = "+-.0123456789"
 _YAML_1_1_WORDS = {
     "=",
@@ -183,9 +185,11 @@ class _Reader:
     def __init__(self, document: Document) -> None:
         self.document = document
         self.events: Iterator[Any] = iter(())
+        self.text = ""
         self.brackets = 0  # how many are open here
 
     def read(self, text: str) -> None:
+        self.text = text
         try:
             self.events = iter(yaml.parse(text, Loader=yaml.CSafeLoader))
             for event in self.events:
@@ -301,6 +305,9 @@ class _Reader:
     def _scalar(self, path: KeyPath, event: Any) -> Any:
         text: str = event.value
         if not event.implicit[0]:  # quoted or a block: text, whatever it looks like
+            if event.style in _BLOCKS and _HASTY_COMMENT.match(self.text, event.start_mark.index):
+                message = f"a comment follows {event.style} without a blank"
+                self._problem(event, path, message, "leave a blank before #")
             return text
         if text in _CONSTANTS:
             return _CONSTANTS[text]

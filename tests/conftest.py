@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from goldentooth.errors import FactsError, Problem
 from goldentooth.inventory import FactsInventory, GoldentoothInventory
@@ -15,6 +17,13 @@ from goldentooth.model import Network
 
 INVENTORY = Path(__file__).parents[1] / "inventory"
 FILES = ("hosts.yaml", "groups.yaml", "defaults.yaml")
+
+
+# The same examples on every run: a gate that fails does so for what changed. To look for more:
+# HYPOTHESIS_PROFILE=search .venv/bin/pytest tests/fuzz
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("search", deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 @dataclass(frozen=True)

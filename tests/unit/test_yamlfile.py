@@ -122,6 +122,8 @@ PIECES = st.one_of(
 
 @settings(max_examples=400, deadline=None)
 @given(st.lists(PIECES, max_size=12).map("".join))
+@example("'x': |#")
+@example("é: >-2#\n    a")
 def test_whatever_is_accepted_means_the_same_to_all_readers(text: str) -> None:
     assert_refused_or_read_alike(text)
 
