@@ -296,13 +296,16 @@ class Project:
             UsageError: if the selection is empty or names what is not there.
         """
         chosen = self.select(hosts, groups).inventory.hosts
-        return tuple(
+        checks = tuple(
             (service.name, check)
             for service in self.services(services)
             for node in service.hosts(self.network)
             if node.name in chosen
             for check in service.checks(self.network, node)
         )
+        if not checks:
+            raise UsageError("no live check is about these hosts and services")
+        return checks
 
     def verify(
         self,

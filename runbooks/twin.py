@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import REMAINDER, ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable
@@ -41,8 +42,13 @@ def parser() -> ArgumentParser:
 
 
 def run(arguments: Namespace) -> int:
-    """Do the action; a command's own exit status where it runs one."""
-    return _ACTIONS[arguments.action](arguments)
+    """Do the action; a command's own exit status where it runs one, 128 + N for signal N."""
+    from goldentooth.errors import UsageError
+
+    if os.geteuid() != 0:
+        raise UsageError("the twin needs root, for namespaces and mounts: try again with sudo")
+    status = _ACTIONS[arguments.action](arguments)
+    return 128 - status if status < 0 else status
 
 
 def _add_life(actions: Any) -> None:

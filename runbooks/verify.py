@@ -32,6 +32,7 @@ def parser() -> ArgumentParser:
 def run(arguments: Namespace) -> int:
     """Verify and report; exit 1 if a check failed, 2 if one could not be made."""
     from goldentooth import open_project
+    from goldentooth.errors import UsageError
     from runbooks.options import has_colour, to_json, write_output
     from runbooks.progress import Progress
 
@@ -39,6 +40,8 @@ def run(arguments: Namespace) -> int:
     chosen = {"hosts": arguments.hosts, "groups": arguments.groups, "services": arguments.services}
     if arguments.list:
         checks = project.checks(**chosen)
+        if arguments.format != "table":
+            raise UsageError("--list is for people: leave --format away")
         lines = (f"{check.id} on {check.host}: {check.expected}" for _, check in checks)
         write_output(arguments, "\n".join(lines))
         return 0

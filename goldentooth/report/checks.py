@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,9 @@ from goldentooth.check import CheckResult, State
 from goldentooth.report.table import counted, format_table, paint
 
 FORMAT = "goldentooth-net/verify/1"
+
+_NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that XML 1.0 cannot hold (§2.2)."""
 
 _COLOURS = {State.PASSED: "green", State.FAILED: "red", State.UNKNOWN: "yellow"}
 
@@ -96,6 +100,7 @@ class VerifyReport:
                 if result.outcome.state is not State.PASSED:
                     kind = "failure" if result.outcome.state is State.FAILED else "error"
                     message = f"expected {result.check.expected}; seen {result.outcome.seen}"
+                    message = _NOT_XML.sub("?", message)
                     ET.SubElement(case, kind, message=message)
         ET.indent(top)
         return ET.tostring(top, encoding="unicode", xml_declaration=True)

@@ -12,7 +12,7 @@ from ipaddress import IPv4Network
 from typing import Any
 
 from goldentooth.artifact import Draft, Judge, Scope
-from goldentooth.check import Check, Outcome, Output, failed, parse_json, passes
+from goldentooth.check import Check, Outcome, Output, failed, parse_json, passed, passes
 from goldentooth.model import Network, Node
 
 VTYSH = Judge("vtysh", ("vtysh", "-C", "-f", "{file}"), package="frr")
@@ -63,8 +63,8 @@ class Frr:
             yield BgpSession(node.name, router, str(node.address), network.bgp.cluster_asn)
             return
         for address in network.load_balancer.services.values():
-            hops = min(len(network.bgp_neighbors), network.bgp.maximum_paths)
-            yield BgpRoute(f"{address}/32", router, hops)
+            speakers = tuple(str(node.address) for node in network.bgp_neighbors)
+            yield BgpRoute(f"{address}/32", router, speakers, network.bgp.maximum_paths)
         if network.accepted_prefixes is not None:
             yield BgpForeign("", router, network.accepted_prefixes)
 
@@ -98,6 +98,8 @@ class BgpSession(Check):
 
     def judge(self, outputs: Mapping[str, Output]) -> Outcome:
         """Judge the neighbor's line of the summary."""
+        if _is_down(outputs[_SUMMARY]):
+            return failed("bgpd does not run on the router")
         peer = parse_json(outputs, _SUMMARY).get("peers", {}).get(self.neighbor)
         if peer is None:
             return failed(f"{self.neighbor} is no neighbor of the router")
@@ -110,29 +112,39 @@ class BgpSession(Check):
 class BgpRoute(Check):
     """One load-balancer address in the router's routing table.
 
-    Passes: it is installed with as many next hops as there are speakers (at most maximum-paths).
-    Fails: it is not there, or has fewer or more next hops.
+    Passes: it is installed with every speaker as a next hop, and nobody else (with at most
+    maximum-paths of them).
+    Fails: it is not there, a speaker is missing, or somebody else announces it.
     """
 
     kind = "bgp.route"
     subject: str
     host: str
-    next_hops: int
+    speakers: tuple[str, ...]
+    maximum_paths: int
 
     @property
     def expected(self) -> str:
         """The number of next hops."""
-        return f"{self.next_hops} next hops"
+        return f"{min(len(self.speakers), self.maximum_paths)} next hops"
 
     def reads(self) -> tuple[str, ...]:
         """The routes that the router learned by BGP."""
         return (_ROUTES,)
 
     def judge(self, outputs: Mapping[str, Output]) -> Outcome:
-        """Count the next hops that the kernel forwards to."""
+        """Compare the next hops that the kernel forwards to with the speakers."""
+        if _is_down(outputs[_ROUTES]):
+            return failed("zebra does not run on the router")
         routes = parse_json(outputs, _ROUTES).get(self.subject, [])
-        hops = [hop for route in routes for hop in route["nexthops"] if hop.get("fib")]
-        return passes(len(hops) == self.next_hops, f"{len(hops)} next hops")
+        hops = {hop["ip"] for route in routes for hop in route["nexthops"] if hop.get("fib")}
+        missing, foreign = set(self.speakers) - hops, hops - set(self.speakers)
+        seen = f"{len(hops)} next hops"
+        if foreign:
+            return failed(f"{seen}; not of speakers: {', '.join(sorted(foreign))}")
+        if len(hops) < min(len(self.speakers), self.maximum_paths):
+            return failed(f"{seen}; missing: {', '.join(sorted(missing))}")
+        return passed(seen)
 
 
 @dataclass(frozen=True)
@@ -166,6 +178,11 @@ class BgpForeign(Check):
             if not any(IPv4Network(prefix).subnet_of(accepted) for accepted in self.accepted)
         ]
         return passes(not foreign, ", ".join(foreign) or f"{len(routes)} routes, all accepted")
+
+
+def _is_down(output: Output) -> bool:
+    """Tell whether vtysh has found no daemon to ask."""
+    return b"failed to connect to any daemons" in output.stderr + output.stdout
 
 
 def _router(network: Network) -> dict[str, Any]:

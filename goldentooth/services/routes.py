@@ -201,6 +201,7 @@ class _RouteCheck(Check):
             _describe(self.destination, route.get("gateway"), route.get("dev", "several"))
             for route in parse_json(outputs, _ROUTES)
             if route["dst"] == self.destination
+            and not {"dead", "linkdown"} & set(route.get("flags", ()))
         ]
         seen = ", ".join(found) or f"no route to {self.destination}"
         return passes(found == [self.expected], seen)

@@ -33,7 +33,7 @@ from goldentooth.transports.batch import SHELL, batch_script, parse_batch, write
 T = TypeVar("T")
 
 CONNECT_SECONDS = 10.0
-COMMAND_SECONDS = 30
+COMMAND_SECONDS = 10
 HOST_SECONDS = 60.0
 
 _NOT_THERE = 66
@@ -66,8 +66,8 @@ class SshConnection:
         seconds = float(options.pop("connect_seconds", CONNECT_SECONDS))
         command_seconds = int(options.pop("command_seconds", COMMAND_SECONDS))
         host_seconds = float(options.pop("host_seconds", HOST_SECONDS))
-        if options.get("known_hosts", ()) is None:
-            raise HostKeyError("known_hosts: None would leave host keys unchecked")
+        if "options" in options:
+            raise HostKeyError("options made elsewhere could leave host keys unchecked")
         given = {"username": username, "password": password, "port": port}
         options.update({key: value for key, value in given.items() if value is not None})
         connecting = _connect(hostname or "", seconds, options)
@@ -139,6 +139,7 @@ async def _connect(
 ) -> asyncssh.SSHClientConnection:
     try:
         async with asyncio.timeout(seconds):
+            await _refuse_unchecked_keys(hostname, options)
             return await asyncssh.connect(hostname, **options)
     except asyncssh.HostKeyNotVerifiable as error:
         raise HostKeyError(
@@ -149,10 +150,25 @@ async def _connect(
         raise AuthenticationError(
             f"the user is refused ({_reason(error)}); check the key, the agent and the user name"
         ) from error
+    except (asyncssh.ConfigParseError, asyncssh.KeyImportError) as error:
+        raise TransportError(f"the SSH configuration or key cannot be used: {error}") from error
     except TimeoutError as error:
         raise UnreachableError(f"no answer within {seconds:.0f} s") from error
     except (asyncssh.Error, OSError) as error:
         raise UnreachableError(_reason(error)) from error
+
+
+async def _refuse_unchecked_keys(hostname: str, options: Mapping[str, Any]) -> None:
+    """Refuse what leaves host keys unchecked: ``known_hosts`` None, however that came about.
+
+    ``UserKnownHostsFile none`` in ``~/.ssh/config`` has that effect in asyncssh.
+    """
+    effective = await asyncssh.SSHClientConnectionOptions.construct(host=hostname, **options)
+    if effective.known_hosts is None:
+        raise HostKeyError(
+            "host keys would not be checked (known_hosts: None, or `UserKnownHostsFile none` in"
+            " the SSH configuration): name a known_hosts file"
+        )
 
 
 def _reason(error: BaseException) -> str:

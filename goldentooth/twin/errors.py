@@ -30,13 +30,14 @@ class Shortfall:
     """One thing that should be so and is not.
 
     ``subject`` is named as a check is (``bgp.session[fenn]``), ``seen`` is what there is
-    instead, ``unit`` what has to do with it, ``log`` that unit's own last lines.
+    instead, ``log`` the last lines of ``unit`` on ``node`` (the host itself if None).
     """
 
     host: str
     subject: str
     seen: str
     unit: str | None = None
+    node: str | None = None
     log: str = ""
 
     def __str__(self) -> str:

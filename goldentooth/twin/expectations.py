@@ -16,7 +16,8 @@ import msgspec
 
 from goldentooth.check import Check, State, judge_all
 from goldentooth.errors import UnreachableError
-from goldentooth.services import all_services
+from goldentooth.model import Network, Node
+from goldentooth.services import Service, all_services
 from goldentooth.transports.batch import batch_script, parse_batch
 from goldentooth.twin.errors import Shortfall, TwinError
 from goldentooth.twin.machine import Machine
@@ -53,9 +54,7 @@ class HostVerified:
 
     def _failed_checks(self) -> Iterable[Shortfall]:
         checks = [(record.service, restore_check(record)) for record in self.checks]
-        units = {
-            check.id: record.unit for record, (_, check) in zip(self.checks, checks, strict=True)
-        }
+        records = {check.id: record for record, (_, check) in zip(self.checks, checks, strict=True)}
         commands = tuple(dict.fromkeys(read for _, check in checks for read in check.reads()))
         script = batch_script(commands, _MARK, seconds=_CHECK_SECONDS)
         try:
@@ -70,7 +69,8 @@ class HostVerified:
             if result.outcome.state is not State.PASSED:
                 seen = f"expected {result.check.expected}; seen: {result.outcome.seen}"
                 name = result.check.id
-                yield Shortfall(self.machine.name, name, seen, units[name])
+                record = records[name]
+                yield Shortfall(self.machine.name, name, seen, record.unit, record.node)
 
 
 _MARK = "goldentooth-twin-check"
@@ -86,10 +86,12 @@ def expectations(record: Record, machines: Mapping[str, Machine]) -> list[Expect
     ]
 
 
-def record_check(service: str, check: Check, unit: str | None) -> CheckRecord:
-    """Return a live check as another process can read it."""
+def record_check(service: Service, check: Check, network: Network, node: Node) -> CheckRecord:
+    """Return a live check about ``node`` as another process can read it."""
     facts = msgspec.to_builtins(check, enc_hook=str)
-    return CheckRecord(service, check.kind, check.host, facts, unit)
+    units = service.units(network, node)
+    unit = units[0] if units else None
+    return CheckRecord(service.name, check.kind, check.host, facts, node.name, unit)
 
 
 def restore_check(record: CheckRecord) -> Check:
@@ -205,7 +207,9 @@ def _patiently(machine: Machine) -> dict[str, str]:
 
 def with_logs(shortfalls: Iterable[Shortfall], machines: Mapping[str, Machine]) -> list[Shortfall]:
     """Return ``shortfalls``, each with the last log lines of the unit that it is about."""
-    return [replace(fall, log=_log_of(fall, machines[fall.host])) for fall in shortfalls]
+    return [
+        replace(fall, log=_log_of(fall, machines[fall.node or fall.host])) for fall in shortfalls
+    ]
 
 
 def _log_of(shortfall: Shortfall, machine: Machine) -> str:

@@ -464,8 +464,8 @@ class RouteLeak:
         return {"prefix": prefix, "local": local, "router": router, "policy": before}
 
     def heal(self, target: Target, undo: Undo) -> None:
-        """Take prefix and policy back."""
-        if not _is_on(target):
+        """Take prefix and policy back; a daemon that was started anew has forgotten them."""
+        if not _is_on(target) or not _holds(target, "route-map TWIN-LEAK"):
             return
         leak = f"neighbor {undo['router']} route-map TWIN-LEAK out"
         _configure(
@@ -628,6 +628,11 @@ def _bgp(target: Target) -> tuple[str, str]:
             "this fault is for a node, which has one",
         )
     return str(summary["as"]), next(iter(peers))
+
+
+def _holds(target: Target, line: str) -> bool:
+    """Tell whether the running configuration has ``line``."""
+    return line in target.machine.check(["vtysh", "-c", "show running-config"])
 
 
 def _configure(machine: Machine, *lines: str) -> None:

@@ -208,15 +208,23 @@ def fill_host_layer(
 
 
 def enable(layer: Layer, unit: str) -> None:
-    """Make the links that ``systemctl enable`` makes for ``unit``."""
-    for kind, names in _install_section(_vendor_unit(unit)).items():
+    """Make the links that ``systemctl enable`` makes for ``unit``.
+
+    Raises:
+        TwinError: if it is neither among the host's artifacts nor installed on this machine.
+    """
+    own = layer.top / f"{_LOCAL_UNITS}/{unit}".lstrip("/")
+    file = own if own.exists() else Path(_VENDOR_UNITS, unit)
+    if not file.exists():
+        raise TwinError(
+            f"{unit} is neither installed on this machine nor an artifact of the host",
+            f"install the Debian package that has it, or render {_LOCAL_UNITS}/{unit}",
+        )
+    target = f"{_LOCAL_UNITS}/{unit}" if own.exists() else str(file)
+    for kind, names in _install_section(file).items():
         for name in names:
-            path = (
-                f"{_LOCAL_UNITS}/{name}"
-                if kind == "alias"
-                else f"{_LOCAL_UNITS}/{name}.wants/{unit}"
-            )
-            layer.link(path, f"{_VENDOR_UNITS}/{unit}")
+            wants = name if kind == "alias" else f"{name}.wants/{unit}"
+            layer.link(f"{_LOCAL_UNITS}/{wants}", target)
 
 
 def add_unit(layer: Layer, name: str, text: str, wanted_by: str | None) -> None:
@@ -246,13 +254,6 @@ def _keep_log_folders(layer: Layer) -> None:
     for folder in Path("/var/log").iterdir():
         if folder.is_dir() and folder.name != "journal":
             layer.empty(str(folder))
-
-
-def _vendor_unit(unit: str) -> Path:
-    path = Path(_VENDOR_UNITS, unit)
-    if not path.exists():
-        raise TwinError(f"{unit} is not installed on this machine", "see the list of packages")
-    return path
 
 
 @cache

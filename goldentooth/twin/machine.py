@@ -163,7 +163,9 @@ class Machine:
         """
         pid = self._find_init()
         if pid is None:
-            raise TwinError(f"{self.name} is powered off", f"switch it on: twin heal {self.name}")
+            raise TwinError(
+                f"{self.name} is powered off", f"switch it on: twin heal --name {self.twin}"
+            )
         return pid
 
     # -- commands ----------------------------------------------------------------------

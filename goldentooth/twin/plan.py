@@ -97,8 +97,7 @@ def _checks(network: Network, nodes: Sequence[Node]) -> Iterable[CheckRecord]:
         for node in service.hosts(network):
             for check in service.checks(network, node):
                 if node.name in booted and check.host in booted:
-                    units = service.units(network, network.nodes[check.host])
-                    yield record_check(service.name, check, units[0] if units else None)
+                    yield record_check(service, check, network, node)
 
 
 def _chosen(network: Network, hosts: Iterable[str] | None) -> list[Node]:

@@ -70,13 +70,15 @@ class StandIn(msgspec.Struct, frozen=True):
 class CheckRecord(msgspec.Struct, frozen=True):
     """A live check of a service, on its way to another process.
 
-    ``facts`` are the check's own fields, ``unit`` is the one whose log tells more.
+    ``facts`` are the check's own fields; the log of ``unit`` on ``node``, which the check is
+    about, tells more.
     """
 
     service: str
     kind: str
     host: str
     facts: dict[str, Any]
+    node: str
     unit: str | None = None
 
 

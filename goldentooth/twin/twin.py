@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from goldentooth.model import Network
-from goldentooth.twin import limits, probe, state
+from goldentooth.twin import limits, power, probe, state
 from goldentooth.twin.capture import Capture
 from goldentooth.twin.construction import HOME, Construction
 from goldentooth.twin.errors import NotVerifiedError, Shortfall, TwinError
@@ -304,16 +304,27 @@ class Twin:
 
         Raises:
             NotVerifiedError: if it is not after ``timeout`` seconds.
+            TwinError: if a fault cannot be taken back; all others have been.
         """
-        healed = []
+        healed, failures = [], []
         with state.lock(self.name, seconds=30):
-            for fault in reversed(state.read_faults(self.name)):
+            for fault in _in_healing_order(state.read_faults(self.name)):
                 if kind in {None, fault.kind} and host in {None, fault.host}:
                     target = Target(self.record, self.machines, self.machines[fault.host], fault.id)
-                    FAULTS[fault.kind].heal(target, fault.undo)
+                    try:
+                        FAULTS[fault.kind].heal(target, fault.undo)
+                    except TwinError as error:
+                        failures.append(f"{fault}: {error.message}")
+                        continue
                     left = [known for known in state.read_faults(self.name) if known != fault]
                     state.write_faults(self.name, left)
                     healed.append(fault)
+            kept_off = {left.host for left in state.read_faults(self.name) if left.kind == "power"}
+            for machine in self.machines.values():
+                if machine.record.boots and host in {None, machine.name} - kept_off:
+                    power.switch_on(self.record, machine)  # one that switched itself off
+        if failures:
+            raise TwinError("\n".join(failures), f"the last resort: twin down --name {self.name}")
         reset_sessions(self.record, self.machines, {fault.host for fault in healed})
         if not state.read_faults(self.name):
             self.wait(timeout=timeout)
@@ -358,6 +369,12 @@ class Twin:
                 with contextlib.suppress(OSError, TwinError):
                     states |= backend_states(self.machines[host], path)
         return states
+
+
+def _in_healing_order(faults: Sequence[FaultRecord]) -> list[FaultRecord]:
+    """Return the last fault first; but disks before power, and power before what is on a host."""
+    order = {"disk": 0, "readonly": 0, "power": 1}
+    return sorted(faults, key=lambda fault: (order.get(fault.kind, 2), -fault.id))
 
 
 def list_twins() -> list[str]:

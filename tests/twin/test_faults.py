@@ -285,3 +285,28 @@ def test_nothing_is_left_of_a_healed_fault(twin: Twin) -> None:
 
     assert "goldentooth" not in _shell(twin, "fenn", "nft list ruleset; ls /run /etc/ssh/*.d")
     assert {path.name for path in Path("/tmp").glob("*twin*")} <= before
+
+
+@pytest.mark.parametrize("kind", ["leak", "readonly", "edit", "hostkey", "asn"])
+def test_a_fault_is_healed_on_a_host_that_lost_its_power_since(twin: Twin, kind: str) -> None:
+    path = "/etc/network/interfaces.d/eth0.cfg"
+    before = twin.exec("fenn", ["cat", path]).stdout
+    twin.break_(kind, "fenn")
+    twin.break_("power", "fenn")
+
+    twin.heal()
+
+    assert twin.faults == []
+    assert twin.exec("fenn", ["cat", path]).stdout == before
+
+
+def test_heal_boots_a_host_that_switched_itself_off(twin: Twin) -> None:
+    twin.exec("fenn", ["systemctl", "--no-block", "poweroff"])
+    deadline = time.monotonic() + 20
+    while twin.machine("fenn").is_running and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not twin.machine("fenn").is_running
+
+    twin.heal()
+
+    assert twin.verify() == []

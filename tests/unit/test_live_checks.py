@@ -97,14 +97,30 @@ def test_a_command_that_is_not_there_is_unknown(network: Network) -> None:
     assert "vtysh: not found" in seen
 
 
-@pytest.mark.parametrize(
-    ("hops", "state"), [(12, State.PASSED), (11, State.FAILED), (0, State.FAILED)]
-)
-def test_a_service_address_has_a_next_hop_for_each_speaker(
-    network: Network, hops: int, state: State
+def test_a_service_address_has_every_speaker_as_a_next_hop(network: Network) -> None:
+    check = find(network, "bgp.route[10.4.11.5/32]")
+
+    def seen(*addresses: str) -> tuple[State, str]:
+        hops = [{"ip": address, "fib": True} for address in addresses]
+        spare = {"ip": "10.4.0.99", "duplicate": True}
+        return judge(check, {"10.4.11.5/32": [{"nexthops": [*hops, spare]}]})
+
+    speakers = [str(node.address) for node in network.bgp_neighbors]
+    assert seen(*speakers) == (State.PASSED, "12 next hops")
+    assert seen(*speakers[1:]) == (State.FAILED, "11 next hops; missing: 10.4.0.11")
+    assert seen(*speakers[1:], "6.6.6.6") == (
+        State.FAILED,
+        "12 next hops; not of speakers: 6.6.6.6",
+    )
+    assert judge(check, {})[0] is State.FAILED
+
+
+@pytest.mark.parametrize("check", ["bgp.session[fenn]", "bgp.route[10.4.11.5/32]"])
+def test_a_daemon_that_does_not_run_is_a_failure_and_not_unknown(
+    network: Network, check: str
 ) -> None:
-    routes = {"10.4.11.5/32": [{"nexthops": [{"fib": True}] * hops + [{"duplicate": True}]}]}
-    assert judge(find(network, "bgp.route[10.4.11.5/32]"), routes)[0] is state
+    said = b"Exiting: failed to connect to any daemons.\n"
+    assert judge(find(network, check), "", status=1, stderr=said)[0] is State.FAILED
 
 
 def test_a_leaked_pod_route_is_named(network: Network) -> None:
@@ -125,6 +141,7 @@ ROUTE = {"dst": "10.4.11.0/24", "gateway": "10.4.0.1", "dev": "eth0"}
         ([ROUTE | {"gateway": "10.4.0.2"}], State.FAILED),
         ([ROUTE | {"dev": "wlan0"}], State.FAILED),
         ([ROUTE, ROUTE | {"dev": "wlan0", "metric": 600}], State.FAILED),
+        ([ROUTE | {"flags": ["dead", "linkdown"]}], State.FAILED),
         ([], State.FAILED),
     ],
 )
