@@ -117,11 +117,16 @@ class VerifyReport:
                 check=result.check.kind,
                 host=result.check.host,
                 service=result.service,
-                state=result.outcome.state.value,
                 subject=result.check.subject,
             )
             lines.append(f"goldentooth_check_passed{labels} {value}")
         lines += [
+            "# HELP goldentooth_checks How many live checks are in a state.",
+            "# TYPE goldentooth_checks gauge",
+            *(
+                f"goldentooth_checks{_labels(state=state.value)} {len(self.in_state(state))}"
+                for state in State
+            ),
             "# HELP goldentooth_verify_duration_seconds How long all live checks took.",
             "# TYPE goldentooth_verify_duration_seconds gauge",
             f"goldentooth_verify_duration_seconds {self.seconds:.3f}",

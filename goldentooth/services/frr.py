@@ -12,7 +12,7 @@ from ipaddress import IPv4Network
 from typing import Any
 
 from goldentooth.artifact import Draft, Judge, Scope
-from goldentooth.check import Check, Outcome, Output, failed, parse_json, passed, passes
+from goldentooth.check import Check, Outcome, Output, failed, parse_json, passed, passes, succeeded
 from goldentooth.model import Network, Node
 
 VTYSH = Judge("vtysh", ("vtysh", "-C", "-f", "{file}"), package="frr")
@@ -61,6 +61,7 @@ class Frr:
         router = network.router.name
         if not node.is_router:
             yield BgpSession(node.name, router, str(node.address), network.bgp.cluster_asn)
+            yield BgpNextHop(node.name, router, str(node.address))
             return
         for address in network.load_balancer.services.values():
             speakers = tuple(str(node.address) for node in network.bgp_neighbors)
@@ -106,6 +107,38 @@ class BgpSession(Check):
         state, asn = peer["state"], peer["remoteAs"]
         up = f", up {peer['peerUptime']}" if state == "Established" else ""
         return passes(state == "Established" and asn == self.asn, f"{state}, AS {asn}{up}")
+
+
+@dataclass(frozen=True)
+class BgpNextHop(Check):
+    """A node, as the router can reach it right now.
+
+    Passes: it answers a ping from the router.
+    Fails: it does not. Its session may stay Established until the hold time ends, and so long
+    the router sends it its share of the traffic.
+    """
+
+    kind = "bgp.nexthop"
+    subject: str
+    host: str
+    address: str
+
+    @property
+    def expected(self) -> str:
+        """Who answers."""
+        return f"{self.address} answers"
+
+    def reads(self) -> tuple[str, ...]:
+        """One ping, which is waited for a second."""
+        return (f"ping -n -c 1 -W 1 {self.address}",)
+
+    def judge(self, outputs: Mapping[str, Output]) -> Outcome:
+        """Judge ping's exit status: 1 is no answer, 2 another error (ping(8))."""
+        output = outputs[self.reads()[0]]
+        if output.status == 1:
+            return failed("no answer within 1 s")
+        succeeded(outputs, self.reads()[0])
+        return passed("it answers")
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ PACKAGES = (
     Package("openssl", "/usr/bin/openssl", "the API stand-in's certificate"),
     Package("python3-minimal", "/usr/bin/python3", "the stand-ins for API and services"),
     Package("nftables", "/usr/sbin/nft", "nobody answers ARP for a service address; packet loss"),
+    Package("iputils-ping", "/usr/bin/ping", "the live checks of next hops"),
     Package("curl", "/usr/bin/curl", "the live checks of HAProxy and the API"),
     Package("prometheus-node-exporter", "/usr/bin/prometheus-node-exporter", "metrics of hosts"),
     Package("frr", "/usr/lib/frr/bgpd", "BGP", unit="frr.service"),

@@ -207,3 +207,10 @@ def test_ifupdown_will_configure_the_interface_once(
 ) -> None:
     check = find(network, "interface.boot[allyrion]")
     assert judge(check, stdout, status=status, stderr=stderr)[0] is state
+
+
+@pytest.mark.parametrize(
+    ("status", "state"), [(0, State.PASSED), (1, State.FAILED), (2, State.UNKNOWN)]
+)
+def test_a_next_hop_answers_the_router(network: Network, status: int, state: State) -> None:
+    assert judge(find(network, "bgp.nexthop[fenn]"), "", status=status)[0] is state

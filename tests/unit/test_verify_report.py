@@ -48,7 +48,8 @@ def test_json_is_of_its_schema() -> None:
 
 
 def test_junit_tells_failures_from_errors() -> None:
-    suites = ET.fromstring(report(PASSED, FAILED, UNKNOWN).junit())  # noqa: S314  # its own
+    text = report(PASSED, FAILED, UNKNOWN, seen="\x1b[31mred\0").junit()
+    suites = ET.fromstring(text)  # noqa: S314  # its own
     assert sum(int(suite.get("tests", "")) for suite in suites) == 3
     assert len(suites.findall(".//failure")) == 1
     assert len(suites.findall(".//error")) == 1
