@@ -153,6 +153,11 @@ class CheckResult:
         }
 
 
+def reads_of(checks: Iterable[tuple[str, Check]]) -> tuple[str, ...]:
+    """Return the commands that every (service name, check) wants, each once."""
+    return tuple(dict.fromkeys(read for _, check in checks for read in check.reads()))
+
+
 def judge_all(
     checks: Iterable[tuple[str, Check]], outputs: Mapping[str, Output]
 ) -> tuple[CheckResult, ...]:

@@ -332,9 +332,9 @@ class Project:
         nornir = nornir.with_processors(list(processors))
         if workers:
             nornir = nornir.with_runner(ThreadedRunner(workers))
-        outcome = nornir.run(verify_host, name="verify", checks=by_host, raise_on_error=False)
+        with _stop_on_interrupt() as stop:
+            outcome = _run_for_all(nornir, verify_host, stop, name="verify", checks=by_host)
         nornir.close_connections(on_failed=True)
-        nornir.data.reset_failed_hosts()
         results = tuple(
             result
             for name, host_results in outcome.items()

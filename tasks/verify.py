@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from nornir.core.task import Result, Task
 
-from goldentooth.check import Check, judge_all, unknown_all
+from goldentooth.check import Check, judge_all, reads_of, unknown_all
 from goldentooth.errors import TransportError
 
 CONNECTION = "goldentooth_ssh"
@@ -24,7 +24,7 @@ def verify_host(task: Task, checks: Mapping[str, Sequence[tuple[str, Check]]]) -
         that cannot be spoken to makes its checks unknown, with the reason.
     """
     wanted = checks[task.host.name]
-    commands = tuple(dict.fromkeys(read for _, check in wanted for read in check.reads()))
+    commands = reads_of(wanted)
     try:
         transport = task.host.get_connection(CONNECTION, task.nornir.config)
         outputs = dict(zip(commands, transport.run(commands), strict=True))

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import msgspec
 
-from goldentooth.check import Check, State, judge_all
+from goldentooth.check import Check, State, judge_all, reads_of
 from goldentooth.errors import UnreachableError
 from goldentooth.model import Network, Node
 from goldentooth.services import Service, all_services
@@ -55,7 +55,7 @@ class HostVerified:
     def _failed_checks(self) -> Iterable[Shortfall]:
         checks = [(record.service, restore_check(record)) for record in self.checks]
         records = {check.id: record for record, (_, check) in zip(self.checks, checks, strict=True)}
-        commands = tuple(dict.fromkeys(read for _, check in checks for read in check.reads()))
+        commands = reads_of(checks)
         script = batch_script(commands, _MARK, seconds=_CHECK_SECONDS)
         try:
             done = self.machine.run(["/bin/sh", "-s"], stdin=script.encode())

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jsonschema
 import pytest
+from nornir.core.task import Result, Task
 
 from goldentooth import open_project
-from goldentooth.check import CheckResult, Outcome, State
+from goldentooth.check import Check, CheckResult, Outcome, State, unknown_all
 from goldentooth.report.checks import VerifyReport
 
 ROOT = Path(__file__).parents[2]
@@ -67,3 +69,19 @@ def test_a_host_that_is_unreachable_is_one_line_with_all_its_checks() -> None:
     (first, second) = (line for line in table.splitlines() if "no answer" in line)
     assert first == "unknown on router: no answer within 10 s"
     assert second == "unknown on fenn: no answer within 10 s"
+
+
+def test_a_host_that_another_task_failed_on_is_verified_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its checks would be missing, and what is missing looks like a pass. No host is spoken to."""
+
+    def answer(task: Task, checks: Mapping[str, Sequence[tuple[str, Check]]]) -> Result:
+        return Result(host=task.host, result=unknown_all(checks[task.host.name], "not asked"))
+
+    monkeypatch.setattr("tasks.verify.verify_host", answer)
+    project = open_project(ROOT / "config.yaml")
+    project.nornir.data.failed_hosts.add("fenn")
+    made = {result.check.id for result in project.verify().results}
+    assert made == {check.id for _, check in project.checks()}
+    assert project.nornir.data.failed_hosts == {"fenn"}
