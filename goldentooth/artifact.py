@@ -65,6 +65,8 @@ class Draft:
     judge: Judge | None = None
     specimens: Mapping[str, str] = field(default_factory=dict)
     """For judges: a well-formed value for each reference to a secret that needs a certain form."""
+    format: str = "plain"
+    """How two versions are compared: a key of :data:`goldentooth.compare.FORMATS`."""
 
     def __post_init__(self) -> None:
         if (self.template is None) == (self.text is None):
@@ -84,6 +86,7 @@ class Draft:
             self.scope,
             self.judge,
             self.specimens,
+            self.format,
         )
 
 
@@ -100,6 +103,7 @@ class Artifact:
     scope: Scope = Scope.HOST
     judge: Judge | None = None
     specimens: Mapping[str, str] = field(default_factory=dict, compare=False)
+    format: str = "plain"
 
     @cached_property
     def location(self) -> str:
@@ -115,6 +119,11 @@ class Artifact:
     def content(self) -> bytes:
         """The text in UTF-8."""
         return self.text.encode()
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the text, in hex."""
+        return hashlib.sha256(self.content).hexdigest()
 
     @property
     def secrets(self) -> tuple[str, ...]:

@@ -45,6 +45,7 @@ class Frr:
             mode=_MODE,
             scope=scope,
             judge=VTYSH,
+            format="frr",
         )
         yield Draft("/etc/frr/daemons", "frr/daemons.j2", owner=_OWNER, mode=_MODE, scope=scope)
 

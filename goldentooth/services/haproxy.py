@@ -37,6 +37,7 @@ class Haproxy:
                 "servers": network.control_planes,
             },
             judge=HAPROXY,
+            format="haproxy",
         )
 
     def activate(self, network: Network, node: Node) -> tuple[str, ...]:  # noqa: ARG002  # the interface

@@ -52,7 +52,12 @@ class Kubeadm:
         is_first = node is network.control_planes[0]
         text = f"{_HEADER}{own}---\n{_cluster_yaml(network)}" if is_first else _HEADER + own
         yield Draft(
-            PATH, text=text, mode=0o600, judge=KUBEADM, specimens=_specimens(network.kubernetes)
+            PATH,
+            text=text,
+            mode=0o600,
+            judge=KUBEADM,
+            specimens=_specimens(network.kubernetes),
+            format="yaml",
         )
 
     def activate(self, network: Network, node: Node) -> tuple[str, ...]:  # noqa: ARG002  # the interface

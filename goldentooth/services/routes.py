@@ -53,6 +53,7 @@ class Routes:
             },
             scope=scope,
             judge=IFUP,
+            format="interfaces",
         )
         if node.facts.wireless_interface:
             yield Draft(
@@ -61,9 +62,16 @@ class Routes:
                 {"node": node},
                 scope=scope,
                 judge=IFUP,
+                format="interfaces",
             )
         if settings := kernel_settings(node):
-            yield Draft(SYSCTL_PATH, "routes/sysctl.conf.j2", {"settings": settings}, scope=scope)
+            yield Draft(
+                SYSCTL_PATH,
+                "routes/sysctl.conf.j2",
+                {"settings": settings},
+                scope=scope,
+                format="sysctl",
+            )
 
     def activate(self, network: Network, node: Node) -> tuple[str, ...]:
         """Return the commands that make routes and settings so now, without ifdown.
