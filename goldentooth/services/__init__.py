@@ -15,6 +15,7 @@ from typing import Protocol
 from goldentooth.artifact import Draft
 from goldentooth.check import Check
 from goldentooth.model import Network, Node
+from goldentooth.observation import Observation
 
 
 class Service(Protocol):
@@ -39,6 +40,12 @@ class Service(Protocol):
 
     def checks(self, network: Network, node: Node) -> Iterable[Check]:
         """Return the live truths about it on ``node``, wherever they are read."""
+
+    def observe(self, network: Network, node: Node) -> Iterable[Observation]:
+        """Return what is read of it on ``node``, beside its files, to be held against them."""
+
+    def folders(self, network: Network, node: Node) -> tuple[str, ...]:
+        """Return the folders on ``node`` that it owns: another file in one is a finding."""
 
 
 @cache

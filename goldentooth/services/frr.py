@@ -12,12 +12,24 @@ from ipaddress import IPv4Network
 from typing import Any
 
 from goldentooth.artifact import Draft, Judge, Scope
-from goldentooth.check import Check, Outcome, Output, failed, parse_json, passed, passes, succeeded
+from goldentooth.check import (
+    Check,
+    Outcome,
+    Output,
+    UnreadableError,
+    failed,
+    parse_json,
+    passed,
+    passes,
+    succeeded,
+)
 from goldentooth.model import Network, Node
+from goldentooth.observation import Difference, Observation, Seen, Verdict
 
 VTYSH = Judge("vtysh", ("vtysh", "-C", "-f", "{file}"), package="frr")
 """FRR's own syntax check; exit status 2 on an unknown command."""
 
+FRR_CONF = "/etc/frr/frr.conf"
 _OWNER = "frr:frr"
 _MODE = 0o640
 
@@ -38,7 +50,7 @@ class Frr:
         template = "frr/router.conf.j2" if node.is_router else "frr/speaker.conf.j2"
         context = _router(network) if node.is_router else _speaker(network, node)
         yield Draft(
-            "/etc/frr/frr.conf",
+            FRR_CONF,
             template,
             context,
             owner=_OWNER,
@@ -51,7 +63,7 @@ class Frr:
 
     def activate(self, network: Network, node: Node) -> tuple[str, ...]:  # noqa: ARG002  # the interface
         """Return frr-reload: sessions whose lines do not change stay Established."""
-        return ("/usr/lib/frr/frr-reload.py --reload --overwrite /etc/frr/frr.conf",)
+        return (f"/usr/lib/frr/frr-reload.py --reload --overwrite {FRR_CONF}",)
 
     def units(self, network: Network, node: Node) -> tuple[str, ...]:  # noqa: ARG002  # the interface
         """Return FRR's unit."""
@@ -69,6 +81,15 @@ class Frr:
             yield BgpRoute(f"{address}/32", router, speakers, network.bgp.maximum_paths)
         if network.accepted_prefixes is not None:
             yield BgpForeign("", router, network.accepted_prefixes)
+
+    def observe(self, network: Network, node: Node) -> Iterator[Observation]:  # noqa: ARG002  # the interface
+        """Yield FRR's running configuration, where its file is deployed."""
+        if node.is_router and node.platform == "linux":
+            yield FrrRunning()
+
+    def folders(self, network: Network, node: Node) -> tuple[str, ...]:  # noqa: ARG002  # the interface
+        """Return none: /etc/frr holds files of FRR's own."""
+        return ()
 
 
 _SUMMARY = "vtysh -c 'show bgp ipv4 unicast summary json'"
@@ -212,6 +233,38 @@ class BgpForeign(Check):
             if not any(IPv4Network(prefix).subnet_of(accepted) for accepted in self.accepted)
         ]
         return passes(not foreign, ", ".join(foreign) or f"{len(routes)} routes, all accepted")
+
+
+@dataclass(frozen=True)
+class FrrRunning(Observation):
+    """FRR's running configuration, which `vtysh` changes without the file."""
+
+    subject = "FRR's running configuration"
+
+    def reads(self) -> tuple[str, ...]:
+        """What every daemon runs with."""
+        return ("vtysh -c 'show running-config'",)
+
+    def compare(self, seen: Seen) -> Difference | None:
+        """Compare it with frr.conf in the form that FRR gives both."""
+        if FRR_CONF not in seen.expected:
+            return None
+        from goldentooth.compare import canonical  # only drift needs it
+        from goldentooth.compare.secrets import mask
+
+        output = seen.outputs[self.reads()[0]]
+        if _is_down(output):
+            return Difference(Verdict.DRIFT, "no daemon of FRR runs")
+        running = succeeded(seen.outputs, self.reads()[0]).text
+        if "\nend" not in running:
+            raise UnreadableError("the running configuration breaks off before its end")
+        _, _, configuration = running.partition("Current configuration:\n")
+        wanted = seen.expected[FRR_CONF]
+        expected = canonical("frr", wanted)
+        runs = canonical("frr", mask(wanted, configuration))
+        if expected == runs:
+            return None
+        return Difference(Verdict.DRIFT, "FRR runs with something else", expected, runs)
 
 
 def _is_down(output: Output) -> bool:

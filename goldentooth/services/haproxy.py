@@ -9,10 +9,15 @@ from dataclasses import dataclass
 from goldentooth.artifact import Draft, Judge
 from goldentooth.check import Check, Outcome, Output, failed, passes, succeeded
 from goldentooth.model import Network, Node
+from goldentooth.observation import Difference, Observation, Seen, Verdict
 from goldentooth.services.kubeadm import healthz_command, judge_healthz
 
 HAPROXY = Judge("haproxy", ("haproxy", "-c", "-q", "-f", "{file}"), package="haproxy")
 """HAProxy's own check; `-q` keeps warnings, drops the word that all is well."""
+
+
+HAPROXY_CFG = "/etc/haproxy/haproxy.cfg"
+_SOCKET = "/run/haproxy/admin.sock"
 
 
 class Haproxy:
@@ -28,7 +33,7 @@ class Haproxy:
     def drafts(self, network: Network, node: Node) -> Iterator[Draft]:
         """Yield haproxy.cfg."""
         yield Draft(
-            "/etc/haproxy/haproxy.cfg",
+            HAPROXY_CFG,
             "haproxy/haproxy.cfg.j2",
             {
                 "node": node,
@@ -58,6 +63,90 @@ class Haproxy:
             yield HaproxyBackend(server.name, node.name, metrics)
         if network.control_planes:
             yield ApiEndpoint(node.name, node.name, f"{node.address}:{network.kubernetes.api_port}")
+
+    def observe(self, network: Network, node: Node) -> Iterator[Observation]:  # noqa: ARG002  # the interface
+        """Yield whether the file has been loaded, and the servers as the process has them."""
+        yield HaproxyLoaded()
+        yield HaproxyServers()
+
+    def folders(self, network: Network, node: Node) -> tuple[str, ...]:  # noqa: ARG002  # the interface
+        """Return none: HAProxy is told of one file only."""
+        return ()
+
+
+_ASK = (
+    "python3 -c 'import socket; s = socket.socket(socket.AF_UNIX); s.settimeout(5);"
+    ' s.connect("{socket}"); s.sendall(b"{question}\\n");'
+    ' print("".join(iter(lambda: s.recv(65536).decode(), "")), end="")\''
+)
+_INFO = _ASK.format(socket=_SOCKET, question="show info")
+_SERVERS = _ASK.format(socket=_SOCKET, question="show servers state")
+_SERVER_LINE = re.compile(r"^\s+server\s+(\S+)\s+([\d.]+):(\d+)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class HaproxyLoaded(Observation):
+    """Whether the process that serves has read the file that is there."""
+
+    subject = "HAProxy's process"
+
+    def reads(self) -> tuple[str, ...]:
+        """What the process says of itself on its socket (management guide, "show info")."""
+        return (_INFO,)
+
+    def compare(self, seen: Seen) -> Difference | None:
+        """Compare the time of its start with the file's."""
+        info = dict(
+            line.split(": ", 1)
+            for line in succeeded(seen.outputs, _INFO).text.splitlines()
+            if ": " in line
+        )
+        file = seen.files.get(HAPROXY_CFG)
+        started = int(info["Start_time_sec"])
+        if file is None or int(file.mtime) <= started:
+            return None
+        late = int(file.mtime) - started
+        return Difference(
+            Verdict.NOT_LOADED, f"it started {late} s before the file was written: reload it"
+        )
+
+
+@dataclass(frozen=True)
+class HaproxyServers(Observation):
+    """The servers as the process has them: its socket can change them without the file."""
+
+    subject = "HAProxy's servers"
+
+    def reads(self) -> tuple[str, ...]:
+        """The servers' state (management guide, "show servers state")."""
+        return (_SERVERS,)
+
+    def compare(self, seen: Seen) -> Difference | None:
+        """Compare names, addresses, weights and administrative states."""
+        if HAPROXY_CFG not in seen.expected:
+            return None
+        wanted = tuple(
+            f"{name} {address}:{port} ready"
+            for name, address, port in sorted(_SERVER_LINE.findall(seen.expected[HAPROXY_CFG]))
+        )
+        lines = succeeded(seen.outputs, _SERVERS).text.splitlines()
+        columns = lines[1].removeprefix("# ").split()
+        servers = (dict(zip(columns, line.split(), strict=False)) for line in lines[2:] if line)
+        runs = tuple(sorted(map(_server, servers)))
+        if wanted == runs:
+            return None
+        return Difference(Verdict.DRIFT, "changed through its socket", wanted, runs)
+
+
+def _server(state: Mapping[str, str]) -> str:
+    """Return a server in a line; administrative state 0 is as the file has it."""
+    words = [state["srv_name"], f"{state['srv_addr']}:{state['srv_port']}"]
+    if state["srv_uweight"] != state["srv_iweight"]:
+        words.append(f"weight {state['srv_uweight']}")
+    admin = int(state["srv_admin_state"])
+    # 0x01 forced maintenance, 0x08 forced drain: what a person sets on the socket
+    forced = "maintenance" if admin & 0x01 else "drain" if admin & 0x08 else "ready"
+    return " ".join((*words, forced))
 
 
 @dataclass(frozen=True)

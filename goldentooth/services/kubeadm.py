@@ -20,6 +20,7 @@ from goldentooth.artifact import Draft, Judge
 from goldentooth.check import Check, Outcome, Output, failed, passes
 from goldentooth.facts import Kubernetes
 from goldentooth.model import Network, Node
+from goldentooth.observation import Observation
 from goldentooth.values import SECRET_REFERENCE
 
 KUBEADM = Judge("kubeadm", ("kubeadm", "config", "validate", "--config", "{file}"))
@@ -66,6 +67,14 @@ class Kubeadm:
 
     def units(self, network: Network, node: Node) -> tuple[str, ...]:  # noqa: ARG002  # the interface
         """Return nothing: the kubelet's unit is kubeadm's business."""
+        return ()
+
+    def observe(self, network: Network, node: Node) -> tuple[Observation, ...]:  # noqa: ARG002  # the interface
+        """Return none: what kubeadm made of the file is the cluster's own business."""
+        return ()
+
+    def folders(self, network: Network, node: Node) -> tuple[str, ...]:  # noqa: ARG002  # the interface
+        """Return none."""
         return ()
 
     def checks(self, network: Network, node: Node) -> Iterator[Check]:

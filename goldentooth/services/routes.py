@@ -8,12 +8,15 @@ at an address that is there already, before the routes (the check ``interface.bo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 
 from goldentooth.artifact import Draft, Judge, Scope
 from goldentooth.check import Check, Outcome, Output, failed, parse_json, passed, passes, succeeded
 from goldentooth.model import Network, Node
+from goldentooth.observation import Difference, Observation, Seen, Verdict
 
 IFUP = Judge(
     "ifup",
@@ -22,6 +25,7 @@ IFUP = Judge(
 )
 """ifupdown's dry run: reads the file and prints what it would do."""
 
+INTERFACES = "/etc/network/interfaces.d"
 SYSCTL_PATH = "/etc/sysctl.d/60-goldentooth.conf"
 
 
@@ -42,7 +46,7 @@ class Routes:
         """
         scope = Scope.TWIN if node.platform == "opnsense" else Scope.HOST
         yield Draft(
-            f"/etc/network/interfaces.d/{node.interface}.cfg",
+            _interface_path(node),
             "routes/interface.cfg.j2",
             {
                 "node": node,
@@ -57,7 +61,7 @@ class Routes:
         )
         if node.facts.wireless_interface:
             yield Draft(
-                f"/etc/network/interfaces.d/{node.facts.wireless_interface}.cfg",
+                f"{INTERFACES}/{node.facts.wireless_interface}.cfg",
                 "routes/wireless.cfg.j2",
                 {"node": node},
                 scope=scope,
@@ -90,6 +94,18 @@ class Routes:
         """Return ifupdown's unit, and the one that loads sysctls where there are any."""
         sysctl = ("systemd-sysctl.service",) if kernel_settings(node) else ()
         return ("networking.service", *sysctl)
+
+    def observe(self, network: Network, node: Node) -> Iterator[Observation]:
+        """Yield the kernel's routes and settings, where their files are deployed."""
+        if node.platform == "opnsense":
+            return
+        yield KernelRoutes(_interface_path(node), node.interface, network.load_balancer.cidr)
+        if settings := kernel_settings(node):
+            yield KernelSettings(tuple(settings))
+
+    def folders(self, network: Network, node: Node) -> tuple[str, ...]:  # noqa: ARG002  # the interface
+        """Return ifupdown's folder: a second stanza of an interface stops the first at boot."""
+        return () if node.platform == "opnsense" else (INTERFACES,)
 
     def checks(self, network: Network, node: Node) -> Iterator[Check]:
         """Yield the interface's address, every route, what is to be down, and the sysctls."""
@@ -288,12 +304,96 @@ class KernelSetting(Check):
 
     def reads(self) -> tuple[str, ...]:
         """The kernel's value."""
-        return (f"cat /proc/sys/{self.key.translate(str.maketrans('./', '/.'))}",)
+        return (_read_setting(self.key),)
 
     def judge(self, outputs: Mapping[str, Output]) -> Outcome:
         """Compare."""
         seen = succeeded(outputs, self.reads()[0]).text.strip()
         return passes(seen == str(self.value), seen)
+
+
+@dataclass(frozen=True)
+class KernelRoutes(Observation):
+    """The kernel's routes to what the file names: the way out, and load-balancer addresses."""
+
+    subject = "the kernel's routes"
+    path: str
+    interface: str
+    watched: IPv4Network
+    """No other route into it may be there, but those of routing daemons."""
+
+    def reads(self) -> tuple[str, ...]:
+        """The main routing table."""
+        return (_ROUTES,)
+
+    def compare(self, seen: Seen) -> Difference | None:
+        """Compare routes that somebody has set (ip-route(8): protocol boot or static)."""
+        if self.path not in seen.expected:
+            return None
+        text = seen.expected[self.path]
+        wanted = {_describe("default", via, self.interface) for via in _GATEWAY.findall(text)}
+        wanted |= {
+            _describe(destination, via or None, interface)
+            for destination, via, interface in _ROUTE.findall(text)
+        }
+        runs = {
+            _describe(route["dst"], route.get("gateway"), route.get("dev", ""))
+            for route in parse_json(seen.outputs, _ROUTES)
+            if route.get("protocol", "boot") in _BY_HAND and self._is_watched(route["dst"])
+        }
+        if wanted == runs:
+            return None
+        gone, extra = sorted(wanted - runs), sorted(runs - wanted)
+        words = [f"missing: {', '.join(gone)}"] if gone else []
+        words += [f"not of the file: {', '.join(extra)}"] if extra else []
+        return Difference(
+            Verdict.DRIFT, "; ".join(words), tuple(sorted(wanted)), tuple(sorted(runs))
+        )
+
+    def _is_watched(self, destination: str) -> bool:
+        return destination == "default" or self.watched.overlaps(IPv4Network(destination))
+
+
+@dataclass(frozen=True)
+class KernelSettings(Observation):
+    """The kernel's settings, which `sysctl` changes without the file."""
+
+    subject = "the kernel's settings"
+    keys: tuple[str, ...]
+
+    def reads(self) -> tuple[str, ...]:
+        """The kernel's values."""
+        return tuple(map(_read_setting, self.keys))
+
+    def compare(self, seen: Seen) -> Difference | None:
+        """Compare with the values of the file."""
+        if SYSCTL_PATH not in seen.expected:
+            return None
+        lines = seen.expected[SYSCTL_PATH].splitlines()
+        pairs = (line.partition("=") for line in lines if "=" in line and line[0] != "#")
+        values = {key.strip(): value.strip() for key, _, value in pairs}
+        known = [key for key in self.keys if key in values]
+        wanted = tuple(f"{key} = {values[key]}" for key in known)
+        runs = tuple(
+            f"{key} = {succeeded(seen.outputs, _read_setting(key)).text.strip()}" for key in known
+        )
+        if wanted == runs:
+            return None
+        changed = (now for want, now in zip(wanted, runs, strict=True) if want != now)
+        return Difference(Verdict.DRIFT, ", ".join(changed), wanted, runs)
+
+
+_BY_HAND = {"boot", "static"}  # ip leaves "boot" away
+_GATEWAY = re.compile(r"^\s+gateway\s+(\S+)", re.MULTILINE)
+_ROUTE = re.compile(r"^\s+up\s+ip -4 route replace (\S+)(?: via (\S+))? dev (\S+)", re.MULTILINE)
+
+
+def _interface_path(node: Node) -> str:
+    return f"{INTERFACES}/{node.interface}.cfg"
+
+
+def _read_setting(key: str) -> str:
+    return f"cat /proc/sys/{key.translate(str.maketrans('./', '/.'))}"
 
 
 def _describe(destination: str, via: str | None, interface: str) -> str:
