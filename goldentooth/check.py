@@ -77,6 +77,8 @@ class Check(ABC):
 
     kind: ClassVar[str]
     """As in ``bgp.session``; with the subject in brackets it is the check's id."""
+    column: ClassVar[str] = ""
+    """Its title where hosts are lines, if it tells how the host of that name is."""
 
     subject: str
     host: str

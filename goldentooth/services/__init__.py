@@ -15,6 +15,7 @@ from typing import Protocol
 from goldentooth.artifact import Draft
 from goldentooth.check import Check
 from goldentooth.model import Network, Node
+from goldentooth.needs import Needs
 from goldentooth.observation import Observation
 
 
@@ -28,6 +29,9 @@ class Service(Protocol):
 
     def hosts(self, network: Network) -> tuple[Node, ...]:
         """Return the nodes that it has artifacts for."""
+
+    def needs(self, network: Network, node: Node) -> Needs:
+        """Return what must be on ``node`` before its files are: packages, users."""
 
     def drafts(self, network: Network, node: Node) -> Iterable[Draft]:
         """Return what it wants on ``node``, which is one of its hosts."""

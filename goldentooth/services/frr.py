@@ -24,12 +24,20 @@ from goldentooth.check import (
     succeeded,
 )
 from goldentooth.model import Network, Node
+from goldentooth.needs import Needs, Package
 from goldentooth.observation import Difference, Observation, Seen, Verdict
 
 VTYSH = Judge("vtysh", ("vtysh", "-C", "-f", "{file}"), package="frr")
 """FRR's own syntax check; exit status 2 on an unknown command."""
 
 FRR_CONF = "/etc/frr/frr.conf"
+_NEEDS = Needs(
+    (
+        Package("frr", "/usr/lib/frr/bgpd", "BGP", tmpfiles=("frr",)),
+        Package("frr-pythontools", "/usr/lib/frr/frr-reload.py", "reloading FRR"),
+        Package("iputils-ping", "/usr/bin/ping", "the live checks of next hops"),
+    )
+)
 _OWNER = "frr:frr"
 _MODE = 0o640
 
@@ -43,6 +51,10 @@ class Frr:
     def hosts(self, network: Network) -> tuple[Node, ...]:
         """Return the router and its neighbors."""
         return (network.router, *network.bgp_neighbors)
+
+    def needs(self, network: Network, node: Node) -> Needs:  # noqa: ARG002  # the interface
+        """Return FRR, and what its checks use."""
+        return _NEEDS
 
     def drafts(self, network: Network, node: Node) -> Iterator[Draft]:
         """Yield frr.conf and daemons; a neighbor's are for the twin only."""
@@ -92,8 +104,38 @@ class Frr:
         return ()
 
 
-_SUMMARY = "vtysh -c 'show bgp ipv4 unicast summary json'"
+SESSIONS = "vtysh -c 'show bgp ipv4 unicast summary json'"
+"""The command that :func:`read_sessions` understands."""
 _ROUTES = "vtysh -c 'show ip route bgp json'"
+
+
+@dataclass(frozen=True)
+class Session:
+    """One BGP session as a host sees it: state as FRR names it, the neighbor's AS, how long up."""
+
+    state: str
+    asn: int
+    uptime: str
+
+    @property
+    def is_established(self) -> bool:
+        """Whether routes are exchanged."""
+        return self.state == "Established"
+
+
+def read_sessions(output: Output) -> dict[str, Session] | None:
+    """Return what :data:`SESSIONS` printed, by neighbor address; None if bgpd does not run.
+
+    Raises:
+        UnreadableError: if it failed or printed something else.
+    """
+    if _is_down(output):
+        return None
+    peers = parse_json({SESSIONS: output}, SESSIONS).get("peers", {})
+    return {
+        address: Session(peer["state"], peer["remoteAs"], peer["peerUptime"])
+        for address, peer in peers.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -105,6 +147,7 @@ class BgpSession(Check):
     """
 
     kind = "bgp.session"
+    column = "session"
     subject: str
     host: str
     neighbor: str
@@ -117,18 +160,19 @@ class BgpSession(Check):
 
     def reads(self) -> tuple[str, ...]:
         """The router's BGP summary."""
-        return (_SUMMARY,)
+        return (SESSIONS,)
 
     def judge(self, outputs: Mapping[str, Output]) -> Outcome:
         """Judge the neighbor's line of the summary."""
-        if _is_down(outputs[_SUMMARY]):
+        sessions = read_sessions(outputs[SESSIONS])
+        if sessions is None:
             return failed("bgpd does not run on the router")
-        peer = parse_json(outputs, _SUMMARY).get("peers", {}).get(self.neighbor)
-        if peer is None:
+        session = sessions.get(self.neighbor)
+        if session is None:
             return failed(f"{self.neighbor} is no neighbor of the router")
-        state, asn = peer["state"], peer["remoteAs"]
-        up = f", up {peer['peerUptime']}" if state == "Established" else ""
-        return passes(state == "Established" and asn == self.asn, f"{state}, AS {asn}{up}")
+        up = f", up {session.uptime}" if session.is_established else ""
+        good = session.is_established and session.asn == self.asn
+        return passes(good, f"{session.state}, AS {session.asn}{up}")
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from goldentooth.artifact import Draft, Judge
 from goldentooth.check import Check, Outcome, Output, failed, passes, succeeded
 from goldentooth.model import Network, Node
+from goldentooth.needs import CURL, Needs, Package
 from goldentooth.observation import Difference, Observation, Seen, Verdict
 from goldentooth.services.kubeadm import healthz_command, judge_healthz
 
@@ -18,6 +19,7 @@ HAPROXY = Judge("haproxy", ("haproxy", "-c", "-q", "-f", "{file}"), package="hap
 
 HAPROXY_CFG = "/etc/haproxy/haproxy.cfg"
 _SOCKET = "/run/haproxy/admin.sock"
+_PACKAGE = Package("haproxy", "/usr/sbin/haproxy", "the API's load balancer", tmpfiles=("haproxy",))
 
 
 class Haproxy:
@@ -29,6 +31,10 @@ class Haproxy:
     def hosts(self, network: Network) -> tuple[Node, ...]:
         """Return the load balancers."""
         return network.load_balancers
+
+    def needs(self, network: Network, node: Node) -> Needs:  # noqa: ARG002  # the interface
+        """Return HAProxy, and what its checks use."""
+        return Needs((_PACKAGE, CURL))
 
     def drafts(self, network: Network, node: Node) -> Iterator[Draft]:
         """Yield haproxy.cfg."""
@@ -190,6 +196,7 @@ class HaproxyBackend(Check):
     """
 
     kind = "haproxy.backend"
+    column = "backend"
     subject: str
     host: str
     command: str

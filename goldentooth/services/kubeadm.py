@@ -20,6 +20,7 @@ from goldentooth.artifact import Draft, Judge
 from goldentooth.check import Check, Outcome, Output, failed, passes
 from goldentooth.facts import Kubernetes
 from goldentooth.model import Network, Node
+from goldentooth.needs import CURL, Needs
 from goldentooth.observation import Observation
 from goldentooth.values import SECRET_REFERENCE
 
@@ -46,6 +47,10 @@ class Kubeadm:
     def hosts(self, network: Network) -> tuple[Node, ...]:
         """Return the Kubernetes nodes."""
         return network.kubernetes_nodes
+
+    def needs(self, network: Network, node: Node) -> Needs:  # noqa: ARG002  # the interface
+        """Return what the checks use: Debian has no kubeadm, and a person runs it."""
+        return Needs((CURL,))
 
     def drafts(self, network: Network, node: Node) -> Iterator[Draft]:
         """Yield kubeadm.yaml: root's alone, since secrets are filled into it."""

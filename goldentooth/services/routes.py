@@ -16,6 +16,7 @@ from ipaddress import IPv4Network
 from goldentooth.artifact import Draft, Judge, Scope
 from goldentooth.check import Check, Outcome, Output, failed, parse_json, passed, passes, succeeded
 from goldentooth.model import Network, Node
+from goldentooth.needs import Needs, Package
 from goldentooth.observation import Difference, Observation, Seen, Verdict
 
 IFUP = Judge(
@@ -27,6 +28,12 @@ IFUP = Judge(
 
 INTERFACES = "/etc/network/interfaces.d"
 SYSCTL_PATH = "/etc/sysctl.d/60-goldentooth.conf"
+_NEEDS = Needs(
+    (
+        Package("iproute2", "/usr/sbin/ip", "links, addresses and routes"),
+        Package("ifupdown", "/usr/sbin/ifup", "interfaces at boot"),
+    )
+)
 
 
 class Routes:
@@ -38,6 +45,10 @@ class Routes:
     def hosts(self, network: Network) -> tuple[Node, ...]:
         """Return every host."""
         return tuple(network.nodes.values())
+
+    def needs(self, network: Network, node: Node) -> Needs:  # noqa: ARG002  # the interface
+        """Return what sets interfaces and routes."""
+        return _NEEDS
 
     def drafts(self, network: Network, node: Node) -> Iterator[Draft]:
         """Yield the interface's file, the wireless one's, and sysctls where a role needs them.
