@@ -1,0 +1,417 @@
+# The host's half of a deployment: POSIX sh, run as root. One function a verb.
+#
+# /var/lib/goldentooth/
+#   applied/            what was last confirmed: manifest.json, files/<path>
+#   key                 of the keyed hashes in the manifest
+#   lock                who deploys here, and until when
+#   deployments/<id>/   new/<path>, plan, activate, units, record/, program: as staged
+#                       before/: what stood there, to go back to; state: one word
+#   staged              -> deployments/<id>/new, under a name that does not change (for judges)
+#   armed               -> deployments/<id>: unless it is confirmed, the host goes back by itself
+#   rolled-back         why the host went back by itself; drift reports it
+#
+# Plan: a line a file, fields apart by tabs: put|remove, path, owner, mode, and the SHA-256 of what
+# is there now, or `absent`: a file that has moved since the plan was made stops the swap.
+
+state=${GOLDENTOOTH_STATE:-/var/lib/goldentooth}
+tab=$(printf '\t')
+kept=10
+boot_unit=goldentooth-rollback-boot.service
+timer=goldentooth-rollback
+
+complain() { echo "$*" >&2; }
+
+# may LINE: a user who came by sudo may only do what root has listed.
+may() { [ -z "${allowed-}" ] || grep -Fxq -e "$1" "$allowed"; }
+
+hash_of() { # PATH
+  if [ -L "$1" ]; then echo link; elif [ -f "$1" ]; then sha256sum <"$1" | cut -d' ' -f1; else echo absent; fi
+}
+
+is_id() {
+  case $1 in '' | *[!A-Za-z0-9.-]* | .*) complain "not the name of a deployment: $1"; return 64 ;; esac
+}
+
+# One at a time changes what is armed: a confirmation and the switch may come together.
+alone() {
+  mkdir -p -m 700 "$state" || return
+  exec 9>"$state/mutex" && flock -w 20 9
+}
+
+seconds_since_boot() { cut -d. -f1 </proc/uptime; }
+
+# -- reading ----------------------------------------------------------------------------
+
+# @collect PATH...: a tar of PATHs, of the record and of what the record names. A PATH that ends
+# with a slash stands for the files in that folder.
+verb_collect() {
+  for path; do
+    may "@path $path" || { complain "$path is not among the paths of $allowed"; return 77; }
+  done
+  {
+    for path; do
+      case $path in
+        */) [ ! -d "$path" ] || find "${path%/}" -mindepth 1 -maxdepth 1 ! -type d -print0 ;;
+        *) printf '%s\0' "$path" ;;
+      esac
+    done
+    for path in "$state/applied" "$state/key" "$state/rolled-back"; do
+      [ ! -e "$path" ] || find "$path" -type f -print0
+    done
+    [ ! -d "$state/applied/files" ] || (cd "$state/applied/files" && find . -type f -printf '/%P\0')
+  } | sort -zu | LC_ALL=C tar --create --null --files-from=- --no-recursion \
+    --absolute-names --ignore-failed-read --warning=no-file-changed
+}
+
+# @history: the kept deployments, newest last: name, state, and the record's first lines.
+verb_history() {
+  for folder in "$state"/deployments/*/; do
+    [ -d "$folder" ] || continue
+    id=${folder%/}
+    printf '%s\t%s\t%s\n' "${id##*/}" "$(cat "$folder/state" 2>/dev/null)" \
+      "$(cat "$folder/about" 2>/dev/null)"
+  done
+}
+
+# @record ID: a tar of the record of one kept deployment, and of the key.
+verb_record() {
+  is_id "$1" || return
+  cd "$state/deployments/$1/record" 2>/dev/null || { complain "no record of $1"; return 66; }
+  LC_ALL=C tar --create manifest.json files
+}
+
+# -- the lock ---------------------------------------------------------------------------
+
+# @lock ID OWNER SECONDS: 75 and who has it, if somebody else does; 76 if the host is armed.
+verb_lock() {
+  is_id "$1" && alone || return
+  boot=$(cat /proc/sys/kernel/random/boot_id) now=$(seconds_since_boot)
+  if [ -L "$state/armed" ]; then
+    armed=$(readlink "$state/armed")
+    complain "armed ${armed##*/}"
+    return 76
+  fi
+  if IFS=$tab read -r id owner since its_boot until <"$state/lock"; then
+    if [ "$id" != "$1" ] && [ "$its_boot" = "$boot" ] && [ "$until" -gt "$now" ]; then
+      complain "held by $owner since $since ($id), for $((until - now)) s more"
+      return 75
+    fi
+  fi 2>/dev/null
+  printf '%s\t%s\t%s\t%s\t%s\n' "$1" "$2" "$(date -u +%FT%TZ)" "$boot" "$((now + $3))" >"$state/lock.new" &&
+    mv -f "$state/lock.new" "$state/lock"
+}
+
+# @unlock ID
+verb_unlock() {
+  alone || return
+  [ "$(cut -f1 <"$state/lock" 2>/dev/null)" != "$1" ] || rm -f "$state/lock"
+}
+
+# -- before anything changes ------------------------------------------------------------
+
+# @stage ID <tar: new/ plan activate units record/ program about
+verb_stage() {
+  is_id "$1" || return
+  folder=$state/deployments/$1
+  umask 077
+  rm -rf "$folder" && mkdir -p "$folder" || return
+  if tar --extract --no-same-owner --no-same-permissions --directory="$folder" && stage_may "$folder"; then
+    echo staged >"$folder/state" && rm -rf "$state/scratch" && mkdir "$state/scratch" &&
+      ln -sfn "deployments/$1/new" "$state/staged" && sync -f "$folder" && return
+  fi
+  rm -rf "$folder"
+  return 74
+}
+
+stage_may() { # FOLDER
+  [ -n "${allowed-}" ] || return 0
+  while IFS=$tab read -r _ path _; do
+    may "@path $path" || { complain "$path is not among the paths of $allowed"; return 77; }
+  done <"$1/plan"
+  while IFS= read -r line; do
+    may "$line" || { complain "\`$line\` is not in $allowed"; return 77; }
+  done <"$1/activate"
+  while IFS= read -r unit; do
+    may "@unit $unit" || { complain "$unit is not among the units of $allowed"; return 77; }
+  done <"$1/units"
+  # what root runs at the switch's time is the installed program, not what was sent
+  cp -- "$installed" "$1/program"
+}
+
+# @backup ID: keep what the plan touches, and check that it is what the plan was made from.
+# A hard link costs no space: the swap puts a new file in the old one's place.
+verb_backup() {
+  is_id "$1" || return
+  folder=$state/deployments/$1 before=$state/deployments/$1/before
+  umask 077
+  rm -rf "$before" && mkdir -p "$before/files" || return
+  while IFS=$tab read -r _ path _ _ expected; do
+    found=$(hash_of "$path")
+    if [ "$found" != "$expected" ] && [ "$expected" != any ]; then
+      complain "$path has changed since the plan was made"
+      return 73
+    fi
+    if [ -e "$path" ] || [ -L "$path" ]; then
+      mkdir -p "$before/files${path%/*}" || return
+      cp -al -- "$path" "$before/files$path" 2>/dev/null || cp -a -- "$path" "$before/files$path" || return
+    fi
+  done <"$folder/plan"
+  while IFS= read -r unit; do
+    printf '%s\t%s\t%s\n' "$unit" "$(systemctl is-active "$unit" 2>/dev/null)" \
+      "$(systemctl is-enabled "$unit" 2>/dev/null)"
+  done <"$folder/units" >"$before/units" || return
+  [ ! -d "$state/applied" ] || cp -a "$state/applied" "$before/applied" || return
+  echo backed-up >"$folder/state" && sync -f "$folder"
+}
+
+# @abort ID: forget what was staged; nothing has been changed.
+verb_abort() {
+  is_id "$1" && alone || return
+  [ "$(readlink "$state/armed")" != "deployments/$1" ] || { complain "$1 is armed"; return 76; }
+  rm -rf "$state/deployments/$1" "$state/staged" "$state/scratch"
+}
+
+# -- the dead-man's switch --------------------------------------------------------------
+
+# @arm ID SECONDS: from now on the host goes back by itself unless @confirm comes in time, after a
+# reboot too. AccuracySec: timers are otherwise up to a minute late.
+verb_arm() {
+  is_id "$1" && alone || return
+  folder=$state/deployments/$1
+  [ ! -L "$state/armed" ] || { complain "armed $(readlink "$state/armed")"; return 76; }
+  case ${2-} in '' | *[!0-9]*) complain "not a number of seconds: ${2-}"; return 64 ;; esac
+  why="not confirmed within $2 s"
+  mkdir -p /etc/systemd/system/sysinit.target.wants &&
+    boot_unit_text "$1" >"/etc/systemd/system/$boot_unit" &&
+    ln -sfn "../$boot_unit" "/etc/systemd/system/sysinit.target.wants/$boot_unit" &&
+    ln -sfn "deployments/$1" "$state/armed" && echo armed >"$folder/state" &&
+    sync -f "$folder" && sync -f "/etc/systemd/system/$boot_unit" || return
+  systemctl reset-failed "$timer.timer" "$timer.service" 2>/dev/null
+  systemd-run --quiet --collect --unit="$timer" --on-active="$2" --timer-property=AccuracySec=100ms \
+    /bin/sh "$folder/program" rollback "$1" "$why" && return
+  disarm
+  return 71
+}
+
+boot_unit_text() { # ID
+  cat <<END
+[Unit]
+Description=Back to the network's configuration before deployment $1, which nobody confirmed
+DefaultDependencies=no
+RequiresMountsFor=$state
+After=local-fs.target systemd-remount-fs.service
+Before=networking.service systemd-sysctl.service network-pre.target sysinit.target
+ConditionPathIsSymbolicLink=$state/armed
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh $state/deployments/$1/program rollback $1 "the host was restarted before it was confirmed" boot
+END
+}
+
+disarm() {
+  rm -f "$state/armed" "/etc/systemd/system/sysinit.target.wants/$boot_unit" "/etc/systemd/system/$boot_unit"
+  # not from within the unit itself: it would end this very process
+  [ "${INVOCATION_ID-}" ] || systemctl stop "$timer.timer" 2>/dev/null
+  return 0
+}
+
+# -- the change -------------------------------------------------------------------------
+
+# @swap ID: every file of the plan, each whole or not at all.
+verb_swap() {
+  is_id "$1" || return
+  folder=$state/deployments/$1
+  [ "$(readlink "$state/armed")" = "deployments/$1" ] || { complain "$1 is not armed"; return 70; }
+  while IFS=$tab read -r action path owner mode expected; do
+    [ "$expected" = any ] || [ "$(hash_of "$path")" = "$expected" ] || {
+      complain "$path has changed since the plan was made"
+      return 73
+    }
+  done <"$folder/plan"
+  while IFS=$tab read -r action path owner mode _; do
+    case $action in
+      put) put "$folder/new$path" "$path" "$owner" "$mode" || return ;;
+      remove) rm -f -- "$path" && sync "${path%/*}/" || return ;;
+    esac
+  done <"$folder/plan"
+  echo swapped >"$folder/state"
+}
+
+# put FROM PATH OWNER MODE: beside it, synced, renamed. A link that stands there is replaced, not
+# followed; extended attributes of the old file (SELinux labels) go to the new one.
+put() {
+  into=${2%/*}
+  [ -d "$into/" ] || make_folder "$into" || return
+  new=$(mktemp "$into/.goldentooth-XXXXXX") || return
+  if cat -- "$1" >"$new" && copy_attributes "$2" "$new" && chown -- "$3" "$new" &&
+    chmod -- "$4" "$new" && sync -- "$new" && mv -fT -- "$new" "$2" && sync -- "$into/"; then
+    return
+  fi
+  rm -f -- "$new"
+  return 74
+}
+
+make_folder() { # PATH: its parents too, root's, 0755
+  (umask 022 && mkdir -p -- "$1")
+}
+
+copy_attributes() { # FROM TO
+  [ ! -f "$1" ] || [ -L "$1" ] || cp --attributes-only --preserve=xattr -- "$1" "$2" 2>/dev/null || :
+}
+
+# @activate ID: the plan's commands, in order, to the first that fails.
+verb_activate() {
+  is_id "$1" || return
+  folder=$state/deployments/$1 old=$state/deployments/$1/before/files
+  run_lines "$folder/activate" || return
+  echo activated >"$folder/state"
+}
+
+run_lines() { # FILE
+  failed=0
+  while IFS= read -r line <&8; do
+    case $line in
+      @*) verb_${line#@} ;;
+      *) sh -c "$line" 8<&- 9<&- </dev/null ;;
+    esac || { failed=$?; complain "\`$line\` failed ($failed)"; [ "${2-}" = on ] || break; }
+  done 8<"$1"
+  return "$failed"
+}
+
+# @confirm ID: the change stays. The record of what is applied is the new one.
+verb_confirm() {
+  is_id "$1" && alone || return
+  folder=$state/deployments/$1
+  if [ "$(readlink "$state/armed")" != "deployments/$1" ]; then
+    complain "$1 is not armed: $(cat "$folder/state" 2>/dev/null || echo unknown here)"
+    return 70
+  fi
+  rm -rf "$state/applied.new" "$state/applied.old" && cp -a "$folder/record" "$state/applied.new" &&
+    sync -f "$state/applied.new" || return
+  [ ! -d "$state/applied" ] || mv -T "$state/applied" "$state/applied.old" || return
+  mv -T "$state/applied.new" "$state/applied" || return
+  [ -s "$state/key" ] || cp "$folder/key" "$state/key" || return
+  echo confirmed >"$folder/state" && sync -f "$folder" || return
+  disarm
+  rm -rf "$state/applied.old" "$state/rolled-back" "$state/staged" "$state/scratch" "$folder/new"
+  forget
+}
+
+# forget: keep the last deployments only.
+forget() {
+  ls -1t "$state/deployments" | tail -n "+$((kept + 1))" | while read -r id; do
+    rm -rf "$state/deployments/$id"
+  done
+}
+
+# @adopt ID <tar: record/ key about: what is there becomes the record; no file is touched.
+verb_adopt() {
+  is_id "$1" && alone || return
+  [ ! -L "$state/armed" ] || { complain "armed $(readlink "$state/armed")"; return 76; }
+  folder=$state/deployments/$1
+  umask 077
+  rm -rf "$folder" && mkdir -p "$folder" && tar --extract --no-same-owner --directory="$folder" || return
+  rm -rf "$state/applied.new" && cp -a "$folder/record" "$state/applied.new" && sync -f "$state" || return
+  rm -rf "$state/applied" && mv -T "$state/applied.new" "$state/applied" || return
+  [ ! -s "$folder/key" ] || cp "$folder/key" "$state/key" || return
+  echo adopted >"$folder/state"
+  rm -f "$state/rolled-back"
+  forget
+}
+
+# -- and back ---------------------------------------------------------------------------
+
+# @rollback ID WHY [boot]: as it was before ID. May be broken off at any point and run again.
+verb_rollback() {
+  is_id "$1" && alone || return
+  folder=$state/deployments/$1 before=$state/deployments/$1/before old=$state/deployments/$1/new
+  if [ "$(readlink "$state/armed")" != "deployments/$1" ]; then
+    complain "$1 is not armed: $(cat "$folder/state" 2>/dev/null || echo unknown here)"
+    return 70
+  fi
+  failed=0
+  while IFS=$tab read -r _ path _; do
+    put_back "$before/files$path" "$path" || { failed=$?; complain "$path could not be put back"; }
+  done <"$folder/plan"
+  if [ -d "$before/applied" ]; then
+    rm -rf "$state/applied" "$state/applied.old" && cp -a "$before/applied" "$state/applied" || failed=$?
+  else
+    rm -rf "$state/applied"
+  fi
+  if [ "${3-}" != boot ]; then
+    systemctl daemon-reload
+    run_lines "$folder/activate" on || failed=$?
+    restore_units "$before/units"
+  else
+    forget_units "$before/units"
+  fi
+  [ "$failed" = 0 ] || { echo "rollback failed" >"$folder/state"; return 74; }
+  printf 'deployment %s was taken back at %s: %s\n' "$1" "$(date -u +%FT%TZ)" "$2" |
+    tee "$state/rolled-back" >"$folder/state"
+  sync -f "$folder"
+  logger -t goldentooth -p daemon.warning "deployment $1 was taken back: $2" 2>/dev/null
+  disarm
+  rm -rf "$state/staged" "$state/scratch"
+}
+
+# put_back KEPT PATH: KEPT is in place again, or PATH is gone if nothing was kept. With no space
+# left a link takes the place of the copy.
+put_back() {
+  if [ ! -e "$1" ] && [ ! -L "$1" ]; then
+    [ ! -e "$2" ] || rm -f -- "$2"
+    return
+  fi
+  [ ! "$1" -ef "$2" ] || return 0
+  new=${2%/*}/.goldentooth-back
+  rm -f -- "$new"
+  cp -a -- "$1" "$new" 2>/dev/null || { rm -f -- "$new" && ln -- "$1" "$new"; } || return
+  mv -fT -- "$new" "$2" && sync "${2%/*}/"
+}
+
+restore_units() { # FILE: what did not run before does not run after
+  while IFS=$tab read -r unit active enabled; do
+    case $enabled in enabled*) ;; *) systemctl --quiet disable "$unit" 2>/dev/null ;; esac
+    case $active in active | activating | reloading) ;; *) systemctl stop "$unit" ;; esac
+  done <"$1"
+}
+
+forget_units() { # FILE: before they start
+  while IFS=$tab read -r unit _ enabled; do
+    case $enabled in enabled*) ;; *) systemctl --quiet disable "$unit" 2>/dev/null ;; esac
+  done <"$1"
+}
+
+# -- activations that a shell line is too short for --------------------------------------
+
+routes_of() { # FILE: a route a line, as ip-route(8) takes it
+  [ -f "$1" ] || return 0
+  device=$(sed -n 's/^iface \([^ ]*\) .*/\1/p' "$1" | head -n 1)
+  sed -n 's/^ *up *ip -4 route replace \(.*\)/\1/p' "$1"
+  sed -n "s/^ *gateway  *\\([0-9.]*\\).*/default via \\1 dev $device/p" "$1"
+}
+
+# @routes FILE: the routes of an ifupdown file, without taking the interface down; and none that
+# only the file before had.
+verb_routes() {
+  routes_of "$1" | while IFS= read -r route; do
+    ip -4 route replace $route || exit
+  done || return
+  routes_of "$old$1" | while IFS= read -r route; do
+    routes_of "$1" | cut -d' ' -f1 | grep -Fxq -e "${route%% *}" || ip -4 route delete $route 2>/dev/null
+  done
+  return 0
+}
+
+# @sysctl FILE: load it; a value that only this deployment has set goes back with it.
+verb_sysctl() {
+  values=$folder/before/sysctl
+  if [ "$old" = "$folder/before/files" ]; then
+    sed -n 's/^ *\([a-z][^= ]*\) *=.*/\1/p' "$1" 2>/dev/null | while IFS= read -r key; do
+      grep -q "^ *$key *=" "$old$1" 2>/dev/null || printf '%s=%s\n' "$key" "$(sysctl -n "$key")"
+    done >"$values"
+  elif [ -s "$values" ]; then
+    sysctl --quiet --load="$values"
+  fi
+  [ ! -e "$1" ] || sysctl --quiet --load="$1"
+}
