@@ -7,22 +7,16 @@
 
 from __future__ import annotations
 
-import logging
-import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
-from importlib import metadata
 from inspect import signature
 from operator import attrgetter
 from pathlib import Path
-from threading import Event, current_thread, main_thread
+from threading import Event
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from nornir.core import Nornir
-from nornir.core.configuration import Config
-from nornir.core.plugins.connections import ConnectionPluginRegister
 from nornir.core.plugins.inventory import InventoryPluginRegister
 from nornir.core.plugins.runners import RunnersPluginRegister
 from nornir.core.state import GlobalState
@@ -31,30 +25,25 @@ from nornir.plugins.runners import SerialRunner, ThreadedRunner
 from goldentooth.artifact import diff_texts
 from goldentooth.build import BuildFolder
 from goldentooth.check import Check, CheckResult, unknown_all
+from goldentooth.configuration import PLUGIN, RIGHT, find_config, read_config
 from goldentooth.errors import GoldentoothError, Problem, RenderError, UsageError
+from goldentooth.fleet import run_for_all, stop_on_interrupt
 from goldentooth.inventory import FactsInventory, GoldentoothInventory
 from goldentooth.model import Network
 from goldentooth.report.render import HostRender, RenderReport
 from goldentooth.services import Service, all_services
 from goldentooth.validation import did_you_mean, shown_value
 from goldentooth.values import SECRET_REFERENCE
-from goldentooth.yamlfile import display_path, read_document
+from goldentooth.yamlfile import display_path
 
 if TYPE_CHECKING:
     from jinja2 import Environment
     from nornir.core.processor import Processor
-    from nornir.core.task import AggregatedResult
 
     from goldentooth.report.checks import VerifyReport
     from goldentooth.rules import Finding
 
-CONFIG = "config.yaml"
-
-_PLUGIN = "GoldentoothInventory"
 _PLUGIN_OPTIONS = tuple(signature(GoldentoothInventory).parameters)
-_RIGHT = f"write `inventory: {{plugin: {_PLUGIN}}}`"
-_SECTIONS = ("core", "inventory", "logging", "runner", "ssh", "user_defined")
-"""Sections of Nornir's configuration."""
 
 RENDERED_SECRETS = (
     "bgp.password",
@@ -75,30 +64,13 @@ def open_project(config: str | Path | None = None) -> Project:
     return Project(find_config(config))
 
 
-def find_config(config: str | Path | None = None) -> Path:
-    """Return the absolute path of ``config``, or of the nearest config.yaml from here upwards.
-
-    Raises:
-        UsageError: if there is none.
-    """
-    if config:
-        if not Path(config).is_file():
-            raise UsageError(f"{config} is not a file: name a project's {CONFIG} with --config")
-        return Path(config).absolute()
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        if (folder / CONFIG).is_file():
-            return folder / CONFIG
-    raise UsageError(f"no {CONFIG} here or above {here}: name one with --config")
-
-
 class Project:
     """A network's folder, opened: its facts, its Nornir, and what can be done with them."""
 
     def __init__(self, config_file: Path) -> None:
         self.config_file = config_file
         self.folder = config_file.parent
-        self.config = _read_config(config_file)
+        self.config = read_config(config_file)
         self.nornir = Nornir(
             inventory=self._load_inventory(),
             runner=self._runner(),
@@ -212,30 +184,16 @@ class Project:
             RenderError: if a secret is written out in the facts.
             OutputError: if the build folder cannot be written; it is then as it was.
         """
-        from tasks.render import (  # tasks are built on the library
-            JudgeJob,
-            RenderJob,
-            judge_host,
-            render_host,
-        )
+        from tasks.render import JudgeJob, judge_host  # tasks are built on the library
 
         chosen_services = self.services(services)
         nornir = self.select(hosts, groups).with_processors(list(processors))
         if workers:
             nornir = nornir.with_runner(ThreadedRunner(workers))
-        _refuse_literal_secrets(self.network)
         folder = BuildFolder(Path(build).absolute()) if build else self.build
         place = folder.scratch() if check else folder.staging()
-        with place as staging, _stop_on_interrupt() as stop:
-            placed = tuple(
-                (service, frozenset(node.name for node in service.hosts(self.network)))
-                for service in chosen_services
-            )
-            job = RenderJob(self.network, placed, self.templates, stop)
-            outcome = _run_for_all(nornir, render_host, stop, name="render", job=job)
-            rendered = tuple(
-                folder.compare(_host_render(name, outcome[name])) for name in nornir.inventory.hosts
-            )
+        with place as staging, stop_on_interrupt() as stop:
+            rendered = tuple(map(folder.compare, self._made(nornir, chosen_services, stop)))
             if validate or not check:
                 for host in rendered:
                     if stop.is_set():
@@ -244,7 +202,7 @@ class Project:
             if validate:
                 staged = {host.host: host for host in rendered}
                 judging = JudgeJob(staged, staging.path, stop)
-                outcome = _run_for_all(nornir, judge_host, stop, name="judge", job=judging)
+                outcome = run_for_all(nornir, judge_host, stop, name="judge", job=judging)
                 rendered = tuple(_host_render(name, outcome[name]) for name in staged)
             chosen = set(nornir.inventory.hosts)
             unknown = {host.host for host in rendered if host.failure}
@@ -282,6 +240,21 @@ class Project:
                     staging.keep(location)
                 staging.swap_in({**kept, **made})
         return report
+
+    def _made(
+        self, nornir: Nornir, services: Sequence[Service], stop: Event
+    ) -> tuple[HostRender, ...]:
+        """Make every artifact of ``services`` for the hosts of ``nornir``, in memory."""
+        from tasks.render import RenderJob, render_host
+
+        _refuse_literal_secrets(self.network)
+        placed = tuple(
+            (service, frozenset(node.name for node in service.hosts(self.network)))
+            for service in services
+        )
+        job = RenderJob(self.network, placed, self.templates, stop)
+        outcome = run_for_all(nornir, render_host, stop, name="render", job=job)
+        return tuple(_host_render(name, outcome[name]) for name in nornir.inventory.hosts)
 
     def checks(
         self,
@@ -332,8 +305,8 @@ class Project:
         nornir = nornir.with_processors(list(processors))
         if workers:
             nornir = nornir.with_runner(ThreadedRunner(workers))
-        with _stop_on_interrupt() as stop:
-            outcome = _run_for_all(nornir, verify_host, stop, name="verify", checks=by_host)
+        with stop_on_interrupt() as stop:
+            outcome = run_for_all(nornir, verify_host, stop, name="verify", checks=by_host)
         nornir.close_connections(on_failed=True)
         results = tuple(
             result
@@ -357,7 +330,7 @@ class Project:
 
     def _load_inventory(self) -> FactsInventory:
         name = self.config.inventory.plugin
-        known: dict[str, Callable[..., Any]] = {_PLUGIN: GoldentoothInventory}
+        known: dict[str, Callable[..., Any]] = {PLUGIN: GoldentoothInventory}
         options = dict(self.config.inventory.options)
         for key, value in options.items():
             if key in _PLUGIN_OPTIONS:
@@ -369,10 +342,10 @@ class Project:
             raise
         except Exception as error:  # whatever another plugin comes upon
             said = " ".join(str(error).split()) or "it does not load"
-            raise self._mistake(f"inventory plugin {name}: {said}\n    {_RIGHT}") from error
+            raise self._mistake(f"inventory plugin {name}: {said}\n    {RIGHT}") from error
         if not isinstance(inventory, FactsInventory):
             message = f"inventory plugin {name} does not give a network's facts"
-            raise self._mistake(f"{message}\n    {_RIGHT}")
+            raise self._mistake(f"{message}\n    {RIGHT}")
         return inventory
 
     def _runner(self) -> Any:
@@ -413,22 +386,6 @@ class Project:
         return UsageError(f"{display_path(self.config_file)}: {message}")
 
 
-def _run_for_all(
-    nornir: Nornir, task: Callable[..., Any], stop: Event, **arguments: Any
-) -> AggregatedResult:
-    """Run ``task`` for all hosts; what failed over SSH is no concern of it, nor the reverse.
-
-    Raises:
-        KeyboardInterrupt: if ``stop`` was set meanwhile.
-    """
-    failed_before = set(nornir.data.failed_hosts)
-    outcome = nornir.run(task, raise_on_error=False, on_failed=True, **arguments)
-    nornir.data.failed_hosts = failed_before
-    if stop.is_set():
-        raise KeyboardInterrupt
-    return outcome
-
-
 def _host_render(name: str, results: Any) -> HostRender:
     render = results[0].result
     if isinstance(render, HostRender):
@@ -456,88 +413,3 @@ def _check_results(checks: Sequence[tuple[str, Check]], results: Any) -> tuple[C
     if results.failed:
         return unknown_all(checks, f"unexpected {results[0].exception!r}")
     return tuple(results[0].result)
-
-
-@contextmanager
-def _stop_on_interrupt() -> Iterator[Event]:
-    """Give an event that Ctrl-C sets; raise KeyboardInterrupt where the block ends.
-
-    Workers see the event and end by themselves: nobody writes any more when files are removed.
-    """
-    stop = Event()
-    if current_thread() is not main_thread():
-        yield stop
-        return
-
-    def interrupt(*_signal: object) -> None:
-        if stop.is_set():  # pressed again
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if stop.is_set():
-        raise KeyboardInterrupt
-
-
-def _read_config(path: Path) -> Config:
-    _refuse_odd_sections(path)
-    try:
-        config = Config.from_file(str(path))
-        config.logging.configure()
-    except GoldentoothError:
-        raise
-    except Exception as error:  # ruamel and Nornir raise whatever they come upon
-        summary = " ".join(str(error).split()) or type(error).__name__
-        raise UsageError(
-            f"{display_path(path)} is not a Nornir configuration: {summary}"
-        ) from error
-    if not config.logging.enabled:
-        # Nornir logs a failed task with its traceback; without a handler Python prints it
-        logging.getLogger("nornir").addHandler(logging.NullHandler())
-        logging.getLogger("nornir").propagate = False
-    if not isinstance(ConnectionPluginRegister.available, _PluginsOnDemand):
-        ConnectionPluginRegister.available = _PluginsOnDemand(ConnectionPluginRegister.available)
-    return config
-
-
-def _refuse_odd_sections(path: Path) -> None:
-    """Raise a UsageError where Nornir would trip over what config.yaml holds.
-
-    What is no YAML to us may be to Nornir, which then says so itself.
-    """
-    document = read_document(path)
-    if document.problems:
-        return
-    if not document.value:
-        raise UsageError(f"{document.file} holds no settings\n    {_RIGHT}")
-    for section, value in document.value.items():
-        if section in _SECTIONS and not isinstance(value, dict):
-            raise UsageError(
-                f"{document.where((section,))}: {section} {shown_value(value)} is not a mapping\n"
-                "    write `key: value` lines below it, or leave it away"
-            )
-
-
-class _PluginsOnDemand(dict[str, Any]):
-    """Connection plugins by name, each imported when it is asked for.
-
-    Nornir's auto_register imports all of them, NAPALM and Netmiko too: most of a second.
-    """
-
-    def __contains__(self, name: object) -> bool:
-        return super().__contains__(name) or self._load(str(name))
-
-    def __getitem__(self, name: str) -> Any:
-        if name in self:
-            return super().__getitem__(name)
-        raise KeyError(name)
-
-    def _load(self, name: str) -> bool:
-        for found in metadata.entry_points(group="nornir.plugins.connections", name=name):
-            super().__setitem__(name, found.load())
-            return True
-        return False

@@ -53,7 +53,7 @@ def run(arguments: Namespace) -> int:
 
 
 def _project_folder(arguments: Namespace) -> Path:
-    from goldentooth.project import find_config
+    from goldentooth.configuration import find_config
 
     return find_config(arguments.config).parent
 

@@ -15,7 +15,7 @@ from nornir.core.task import AggregatedResult, Result, Task
 import goldentooth
 from goldentooth import Network, Project, open_project
 from goldentooth.errors import FactsError, UsageError
-from goldentooth.project import find_config
+from goldentooth.configuration import find_config
 from goldentooth.schema import inventory_schemas
 from tests.sites import Site
 
