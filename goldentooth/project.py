@@ -7,7 +7,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cached_property
 from inspect import signature
 from operator import attrgetter
@@ -41,7 +42,9 @@ if TYPE_CHECKING:
     from nornir.core.processor import Processor
 
     from goldentooth.report.checks import VerifyReport
+    from goldentooth.report.drift import DriftReport
     from goldentooth.rules import Finding
+    from goldentooth.survey import HostSurvey
 
 _PLUGIN_OPTIONS = tuple(signature(GoldentoothInventory).parameters)
 
@@ -314,6 +317,63 @@ class Project:
             for result in _check_results(by_host[name], host_results)
         )
         return VerifyReport(results, monotonic() - started)
+
+    def drift(
+        self,
+        *,
+        hosts: Sequence[str] = (),
+        groups: Sequence[str] = (),
+        services: Sequence[str] = (),
+        workers: int | None = None,
+        processors: Iterable[Processor] = (),
+    ) -> DriftReport:
+        """Read the hosts once, in parallel; compare intended, last applied and live.
+
+        Raises:
+            UsageError: if the selection is empty or names what is not there.
+            RenderError: if what is intended cannot be made.
+        """
+        from goldentooth.report.drift import DriftReport
+        from goldentooth.survey import as_drift
+
+        started, clock = datetime.now(UTC), monotonic()
+        surveys = self.survey(
+            hosts=hosts, groups=groups, services=services, workers=workers, processors=processors
+        )
+        return DriftReport(as_drift(surveys), started, monotonic() - clock)
+
+    def survey(
+        self,
+        *,
+        hosts: Sequence[str] = (),
+        groups: Sequence[str] = (),
+        services: Sequence[str] = (),
+        workers: int | None = None,
+        processors: Iterable[Processor] = (),
+    ) -> Mapping[str, HostSurvey]:
+        """Read the hosts once, in parallel; return how each stands and what was read, by name.
+
+        Raises:
+            UsageError: if the selection is empty or names what is not there.
+            RenderError: if what is intended cannot be made.
+        """
+        from goldentooth.survey import host_intents, surveyed
+        from tasks.collect import collect_host
+
+        chosen = self.services(services)
+        nornir = self.select(hosts, groups)
+        if workers:
+            nornir = nornir.with_runner(ThreadedRunner(workers))
+        with stop_on_interrupt() as stop:
+            renders = self._made(nornir, chosen, stop)
+            intents = host_intents(self.network, chosen, renders)
+            if not intents:
+                raise UsageError("nothing is deployed to these hosts by these services")
+            nornir = nornir.filter(filter_func=lambda host: host.name in intents)
+            nornir = nornir.with_processors(list(processors))
+            outcome = run_for_all(nornir, collect_host, stop, name="drift", intents=intents)
+        nornir.close_connections(on_failed=True)
+        return {name: surveyed(name, outcome[name]) for name in intents}
 
     def _path(self, setting: str, default: str) -> Path:
         value = self.config.user_defined.get(setting, default)

@@ -23,6 +23,7 @@ VERBS = {
     "show": "the network as the facts have it",
     "twin": "the whole network as real Debian hosts on this machine",
     "verify": "check that the live network is what the facts say",
+    "drift": "compare the hosts with what was applied and what is intended",
     "schema": "write the JSON Schema of the inventory, for editors",
 }
 """Every verb with one line about it; the runbook is the module of that name."""
