@@ -12,6 +12,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import Protocol
 
+from goldentooth.activation import Activation
 from goldentooth.artifact import Draft
 from goldentooth.check import Check
 from goldentooth.model import Network, Node
@@ -36,8 +37,11 @@ class Service(Protocol):
     def drafts(self, network: Network, node: Node) -> Iterable[Draft]:
         """Return what it wants on ``node``, which is one of its hosts."""
 
-    def activate(self, network: Network, node: Node) -> tuple[str, ...]:
-        """Return the commands that make it live on ``node``: idempotent, least disruptive."""
+    def activate(self, network: Network, node: Node) -> tuple[Activation, ...]:
+        """Return what makes its files live on ``node``, in order."""
+
+    def disturbs(self, path: str, before: str, after: str) -> tuple[str, ...]:
+        """Say what a change of the file at ``path`` disturbs, a line each; none if nothing."""
 
     def units(self, network: Network, node: Node) -> tuple[str, ...]:
         """Return the systemd units that run it on ``node``."""

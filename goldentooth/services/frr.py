@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Any
 
+from goldentooth.activation import Activation
 from goldentooth.artifact import Draft, Judge, Scope
 from goldentooth.check import (
     Check,
@@ -31,6 +32,7 @@ VTYSH = Judge("vtysh", ("vtysh", "-C", "-f", "{file}"), package="frr")
 """FRR's own syntax check; exit status 2 on an unknown command."""
 
 FRR_CONF = "/etc/frr/frr.conf"
+FRR_DAEMONS = "/etc/frr/daemons"
 _NEEDS = Needs(
     (
         Package("frr", "/usr/lib/frr/bgpd", "BGP", tmpfiles=("frr",)),
@@ -71,11 +73,44 @@ class Frr:
             judge=VTYSH,
             format="frr",
         )
-        yield Draft("/etc/frr/daemons", "frr/daemons.j2", owner=_OWNER, mode=_MODE, scope=scope)
+        yield Draft(FRR_DAEMONS, "frr/daemons.j2", owner=_OWNER, mode=_MODE, scope=scope)
 
-    def activate(self, network: Network, node: Node) -> tuple[str, ...]:  # noqa: ARG002  # the interface
-        """Return frr-reload: sessions whose lines do not change stay Established."""
-        return (f"/usr/lib/frr/frr-reload.py --reload --overwrite {FRR_CONF}",)
+    def activate(self, network: Network, node: Node) -> tuple[Activation, ...]:  # noqa: ARG002  # the interface
+        """Return a restart for another set of daemons, else frr-reload.
+
+        frr-reload tells the daemons the difference only: sessions whose lines do not change stay
+        Established.
+        """
+        unit = "frr.service"
+        return (
+            Activation(
+                f"systemctl enable --quiet {unit} && systemctl restart {unit}",
+                (FRR_DAEMONS,),
+                kind="restart",
+            ),
+            Activation(
+                f"systemctl is-active --quiet {unit} || systemctl start {unit};"
+                f" /usr/lib/frr/frr-reload.py --reload {FRR_CONF}",
+                (FRR_CONF,),
+            ),
+        )
+
+    def disturbs(self, path: str, before: str, after: str) -> tuple[str, ...]:
+        """Name the sessions that a change closes, opens or resets."""
+        if path == FRR_DAEMONS:
+            return ("FRR restarts: every session resets",)
+        was, will = _sessions(before), _sessions(after)
+        if was and will and _instance(before) != _instance(after):
+            return ("every session resets: another AS or router id",)
+        return (
+            *(f"session {neighbor} closes" for neighbor in was if neighbor not in will),
+            *(f"session {neighbor} opens" for neighbor in will if neighbor not in was),
+            *(
+                f"session {neighbor} resets"
+                for neighbor in was
+                if neighbor in will and was[neighbor] != will[neighbor]
+            ),
+        )
 
     def units(self, network: Network, node: Node) -> tuple[str, ...]:  # noqa: ARG002  # the interface
         """Return FRR's unit."""
@@ -314,6 +349,29 @@ class FrrRunning(Observation):
 def _is_down(output: Output) -> bool:
     """Tell whether vtysh has found no daemon to ask."""
     return b"failed to connect to any daemons" in output.stderr + output.stdout
+
+
+_RESETTING = ("remote-as", "local-as", "password", "ebgp-multihop", "update-source", "peer-group")
+"""What FRR resets a session for (bgpd: peer_change_action, BGP_PEER_CHANGE_RESET)."""
+
+
+def _sessions(configuration: str) -> dict[str, frozenset[str]]:
+    """Return each neighbor with the lines of it that reset its session when they change."""
+    sessions: dict[str, set[str]] = {}
+    for line in configuration.splitlines():
+        words = line.split()
+        if words[:1] == ["neighbor"] and words[2:3] == ["remote-as"]:
+            sessions.setdefault(words[1], set())
+    for line in configuration.splitlines():
+        words = line.split()
+        if words[:1] == ["neighbor"] and words[1:2] and words[2:3] and words[2] in _RESETTING:
+            sessions.setdefault(words[1], set()).add(" ".join(words[2:]))
+    return {neighbor: frozenset(lines) for neighbor, lines in sessions.items()}
+
+
+def _instance(configuration: str) -> tuple[str, ...]:
+    lines = (line.strip() for line in configuration.splitlines())
+    return tuple(line for line in lines if line.startswith(("router bgp", "bgp router-id")))
 
 
 def _router(network: Network) -> dict[str, Any]:

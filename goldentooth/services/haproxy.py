@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from goldentooth.activation import Activation
 from goldentooth.artifact import Draft, Judge
 from goldentooth.check import Check, Outcome, Output, failed, passes, succeeded
 from goldentooth.model import Network, Node
@@ -51,9 +52,16 @@ class Haproxy:
             format="haproxy",
         )
 
-    def activate(self, network: Network, node: Node) -> tuple[str, ...]:  # noqa: ARG002  # the interface
+    def activate(self, network: Network, node: Node) -> tuple[Activation, ...]:  # noqa: ARG002  # the interface
         """Return a reload: the old process serves its connections to their end."""
-        return ("systemctl reload haproxy.service",)
+        unit = "haproxy.service"
+        return (
+            Activation(f"systemctl enable --quiet {unit} && systemctl reload-or-restart {unit}"),
+        )
+
+    def disturbs(self, path: str, before: str, after: str) -> tuple[str, ...]:  # noqa: ARG002  # the interface
+        """Return nothing: listening sockets are handed over, connections end in their own time."""
+        return ()
 
     def units(self, network: Network, node: Node) -> tuple[str, ...]:  # noqa: ARG002  # the interface
         """Return HAProxy's unit."""

@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from goldentooth.activation import Activation
 from goldentooth.artifact import Draft, Judge
 from goldentooth.check import Check, Outcome, Output, failed, passes
 from goldentooth.facts import Kubernetes
@@ -66,8 +67,12 @@ class Kubeadm:
             format="yaml",
         )
 
-    def activate(self, network: Network, node: Node) -> tuple[str, ...]:  # noqa: ARG002  # the interface
+    def activate(self, network: Network, node: Node) -> tuple[Activation, ...]:  # noqa: ARG002  # the interface
         """Return nothing: the file is placed, and a person runs kubeadm."""
+        return ()
+
+    def disturbs(self, path: str, before: str, after: str) -> tuple[str, ...]:  # noqa: ARG002  # the interface
+        """Return nothing: nobody reads the file by itself."""
         return ()
 
     def units(self, network: Network, node: Node) -> tuple[str, ...]:  # noqa: ARG002  # the interface

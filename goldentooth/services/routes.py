@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
+from goldentooth.activation import Activation
 from goldentooth.artifact import Draft, Judge, Scope
 from goldentooth.check import Check, Outcome, Output, failed, parse_json, passed, passes, succeeded
 from goldentooth.model import Network, Node
@@ -88,18 +89,31 @@ class Routes:
                 format="sysctl",
             )
 
-    def activate(self, network: Network, node: Node) -> tuple[str, ...]:
-        """Return the commands that make routes and settings so now, without ifdown.
+    def activate(self, network: Network, node: Node) -> tuple[Activation, ...]:  # noqa: ARG002  # the interface
+        """Return what sets routes, links and settings by the files now, without ifdown.
 
         The interface that the operator comes in by is never taken down.
         """
-        commands = [f"ip -4 route replace {route}" for route in network.routes(node)]
-        if node.facts.wireless_interface:
-            wireless = node.facts.wireless_interface
-            commands.append(f"test ! -e /sys/class/net/{wireless} || ip link set {wireless} down")
-        if kernel_settings(node):
-            commands.append(f"sysctl --quiet --load={SYSCTL_PATH}")
-        return tuple(commands)
+        path = _interface_path(node)
+        activations = [Activation(f"@routes {path}", (path,), kind="set")]
+        if wireless := node.facts.wireless_interface:
+            activations.append(
+                Activation(
+                    f"test ! -e /sys/class/net/{wireless} || ip link set {wireless} down",
+                    (f"{INTERFACES}/{wireless}.cfg",),
+                    kind="set",
+                )
+            )
+        return (*activations, Activation(f"@sysctl {SYSCTL_PATH}", (SYSCTL_PATH,), kind="set"))
+
+    def disturbs(self, path: str, before: str, after: str) -> tuple[str, ...]:
+        """Name another address, which takes effect when the host next boots."""
+        if path == SYSCTL_PATH or not before:
+            return ()
+        was, will = _ADDRESS.findall(before), _ADDRESS.findall(after)
+        if was == will:
+            return ()
+        return ("the interface's address changes when the host next boots, not now",)
 
     def units(self, network: Network, node: Node) -> tuple[str, ...]:  # noqa: ARG002  # the interface
         """Return ifupdown's unit, and the one that loads sysctls where there are any."""
@@ -394,6 +408,7 @@ class KernelSettings(Observation):
         return Difference(Verdict.DRIFT, ", ".join(changed), wanted, runs)
 
 
+_ADDRESS = re.compile(r"^(?:iface\s+\S+|\s+address\s+\S+)", re.MULTILINE)
 _BY_HAND = {"boot", "static"}  # ip leaves "boot" away
 _GATEWAY = re.compile(r"^\s+gateway\s+(\S+)", re.MULTILINE)
 _ROUTE = re.compile(r"^\s+up\s+ip -4 route replace (\S+)(?: via (\S+))? dev (\S+)", re.MULTILINE)
