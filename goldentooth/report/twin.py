@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import msgspec
 from goldentooth.report.table import counted, format_table, paint
 
 if TYPE_CHECKING:
-    from goldentooth.twin import TwinStatus
+    from goldentooth.twin import HostState, TwinStatus
 
 _MIB = 1024 * 1024
 
@@ -23,27 +24,25 @@ def status_to_dict(status: TwinStatus) -> dict[str, Any]:
 
 def status_table(status: TwinStatus, *, colour: bool = False) -> str:
     """Return a line a host, then what stands in for what, then the faults."""
+    columns = status.states.values()
     rows = [
         (
             host.name,
             host.address,
             host.power,
             _units(host.units),
-            status.sessions.get(host.name, "-"),
-            status.backends.get(f"{host.address}:6443", "-"),
+            *(states[host.name].seen if host.name in states else "-" for states in columns),
             "-" if host.memory is None else f"{host.memory / _MIB:.0f} MiB",
         )
         for host in status.hosts
     ]
-    header = ("host", "address", "power", "units", "session", "backend", "memory")
-    lines = format_table(header, rows, right=(6,)).splitlines()
+    header = ("host", "address", "power", "units", *status.states, "memory")
+    lines = format_table(header, rows, right=(len(header) - 1,)).splitlines()
     lines[0] = paint(lines[0], "bold", on=colour)
     memory = "" if status.memory is None else f", {status.memory / _MIB:.0f} MiB"
-    established = sum(state == "Established" for state in status.sessions.values())
     total = (
         f"twin {status.name}: {counted(len(status.hosts), 'machine')}{memory},"
-        f" {established} of {counted(len(status.sessions), 'session')} Established,"
-        f" up {status.age:.0f} s"
+        f"{_right(status.states)} up {status.age:.0f} s"
     )
     parts = ["\n".join(lines), total]
     if status.stand_ins:
@@ -60,3 +59,11 @@ def status_table(status: TwinStatus, *, colour: bool = False) -> str:
 def _units(units: Any) -> str:
     bad = [f"{unit} {state}" for unit, state in units.items() if state != "active"]
     return ", ".join(bad) or (f"{len(units)} active" if units else "-")
+
+
+def _right(states: Mapping[str, Mapping[str, HostState]]) -> str:
+    """Return how many of each are as the facts say."""
+    return "".join(
+        f" {sum(seen.is_right for seen in each.values())} of {counted(len(each), title)} right,"
+        for title, each in states.items()
+    )

@@ -18,6 +18,7 @@ from goldentooth.twin.errors import (
     Shortfall,
     TwinError,
 )
+from goldentooth.twin.expectations import HostState
 from goldentooth.twin.faults import FAULTS, Fault
 from goldentooth.twin.probe import OPTIONAL_PACKAGES, PACKAGES, check_machine
 from goldentooth.twin.removal import remove_twin
@@ -31,6 +32,7 @@ __all__ = [
     "Capture",
     "Fault",
     "FaultRecord",
+    "HostState",
     "HostStatus",
     "MachineError",
     "NoSuchTwinError",

@@ -12,7 +12,8 @@ from typing import Self
 
 from goldentooth.twin import probe
 from goldentooth.twin.errors import TwinError
-from goldentooth.twin.machine import ENVIRONMENT, Machine
+from goldentooth.twin.machine import Machine
+from goldentooth.twin.programs import ENVIRONMENT
 
 # Packets are written as they come: the kernel would keep some back until its buffer is full.
 _WRITE = ("--immediate-mode", "--packet-buffered", "-nn", "-w", "-")

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from goldentooth.model import Network
 from goldentooth.twin import cgroup, limits, mounts, power, segment, state
+from goldentooth.twin.accounts import Accounts
 from goldentooth.twin.errors import TwinError
-from goldentooth.twin.image import PlacedFile, fill_host_layer, make_shared_layer, units_of
+from goldentooth.twin.image import (
+    PlacedFile,
+    add_accounts,
+    enable,
+    make_shared_layer,
+    name_host,
+    needs_of,
+    place_files,
+    record_applied,
+    units_of,
+)
 from goldentooth.twin.keys import Authority, HostKeys
 from goldentooth.twin.layer import Layer
 from goldentooth.twin.machine import Machine
 from goldentooth.twin.plan import OPERATOR
 from goldentooth.twin.power import Progress
-from goldentooth.twin.stand_ins import add_server, add_stand_ins
+from goldentooth.twin.probe import PACKAGES
+from goldentooth.twin.stand_ins import add_address, add_server, add_stand_ins, has_interfaces
 from goldentooth.twin.state import Record
 
 HOME = "/run/home"
@@ -68,7 +81,13 @@ class Construction:
 
     def _make_disks(self) -> None:
         authorized = self.keys.public(HostKeys.OPERATOR)
-        shared = make_shared_layer(self.folder / "shared", self.network, authorized)
+        packages = {
+            package
+            for machine in self.hosts
+            for package in needs_of(self.network, self.network.nodes[machine.name]).packages
+        }
+        tmpfiles = sorted({name for each in (*PACKAGES, *packages) for name in each.tmpfiles})
+        shared = make_shared_layer(self.folder / "shared", self.network, authorized, tmpfiles)
         add_server(shared)
         for machine in self.machines.values():
             machine.disk.mkdir(parents=True)
@@ -84,9 +103,18 @@ class Construction:
         node = self.network.nodes[machine.name]
         layer = Layer(machine.disk / "upper", shared.top)
         files = self.files.get(node.name, ())
-        units = units_of(self.network, node, files)
-        fill_host_layer(layer, self.record.name, node, files, units)
+        accounts = Accounts(needs_of(self.network, node).users)
+        name_host(layer, self.record.name, node)
+        add_accounts(layer, accounts, self.keys.public(HostKeys.OPERATOR))
+        place_files(layer, files, accounts)
+        for unit in units_of(self.network, node, files):
+            enable(layer, unit)
         add_stand_ins(layer, self.network, node, self.authority)
+        if not self.record.bare:
+            created = datetime.fromtimestamp(self.record.created, UTC)
+            record_applied(layer, self.network, node, files, created)
+        elif not has_interfaces(files):
+            add_address(layer, self.network, node)
         layer.write(HostKeys.PATH, self.keys.private(node.name), mode=0o600)
         layer.write(f"{HostKeys.PATH}.pub", self.keys.public(node.name))
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import json
-import re
-import socket
-import time
+import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -14,7 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-from goldentooth.check import Check, State, judge_all, reads_of
+from goldentooth.check import Check, CheckResult, State, judge_all, reads_of
 from goldentooth.errors import UnreachableError
 from goldentooth.model import Network, Node
 from goldentooth.services import Service, all_services
@@ -25,6 +21,14 @@ from goldentooth.twin.state import CheckRecord, Record
 from goldentooth.values import parse_custom
 
 LOG_LINES = 12
+
+
+@dataclass(frozen=True)
+class HostState:
+    """What a live check sees of a host, and whether that is as the facts say."""
+
+    is_right: bool
+    seen: str
 
 
 class Expectation(Protocol):
@@ -50,39 +54,94 @@ class HostVerified:
             for unit, seen in unit_states(self.machine).items()
             if seen != "active"
         ]
-        return inactive or list(self._failed_checks())
+        return inactive or (list(self._failed_checks()) if self.checks else [])
 
     def _failed_checks(self) -> Iterable[Shortfall]:
-        checks = [(record.service, restore_check(record)) for record in self.checks]
-        records = {check.id: record for record, (_, check) in zip(self.checks, checks, strict=True)}
-        commands = reads_of(checks)
-        script = batch_script(commands, _MARK, seconds=_CHECK_SECONDS)
         try:
-            done = self.machine.run(["/bin/sh", "-s"], stdin=script.encode())
-            outputs = dict(
-                zip(commands, parse_batch(done.stdout, len(commands), _MARK), strict=True)
-            )
+            results = read_checks(self.machine, self.checks)
         except (TwinError, UnreachableError) as error:
             yield Shortfall(self.machine.name, "checks", str(error))
             return
-        for result in judge_all(checks, outputs):
+        for record, result in results:
             if result.outcome.state is not State.PASSED:
                 seen = f"expected {result.check.expected}; seen: {result.outcome.seen}"
-                name = result.check.id
-                record = records[name]
-                yield Shortfall(self.machine.name, name, seen, record.unit, record.node)
+                yield Shortfall(self.machine.name, result.check.id, seen, record.unit, record.node)
 
 
 _MARK = "goldentooth-twin-check"
 _CHECK_SECONDS = 5
 
 
+def read_checks(
+    machine: Machine, records: Iterable[CheckRecord]
+) -> list[tuple[CheckRecord, CheckResult]]:
+    """Make the live checks ``records``, which are read on ``machine``.
+
+    Raises:
+        TwinError: if the machine is off or does not answer.
+        UnreachableError: if it ended before all was read.
+    """
+    records = tuple(records)
+    checks = [(record.service, restore_check(record)) for record in records]
+    commands = reads_of(checks)
+    script = batch_script(commands, _MARK, seconds=_CHECK_SECONDS)
+    done = machine.run(["/bin/sh", "-s"], stdin=script.encode())
+    outputs = dict(zip(commands, parse_batch(done.stdout, len(commands), _MARK), strict=True))
+    return list(zip(records, judge_all(checks, outputs), strict=True))
+
+
+def host_states(record: Record, machines: Mapping[str, Machine]) -> dict[str, dict[str, HostState]]:
+    """Return what live checks see of each host, by the title of their column and by host."""
+    telling = [check for check in record.checks if _kind_of(check).column]
+    states: dict[str, dict[str, HostState]] = {_kind_of(check).column: {} for check in telling}
+    for host in dict.fromkeys(check.host for check in telling):
+        if machines[host].is_running:
+            with contextlib.suppress(TwinError, UnreachableError):
+                mine = (check for check in telling if check.host == host)
+                for _, result in read_checks(machines[host], mine):
+                    passed = result.outcome.state is State.PASSED
+                    seen = HostState(passed, result.outcome.seen)
+                    states[result.check.column][result.check.subject] = seen
+    return states
+
+
+@dataclass(frozen=True)
+class SshAnswers:
+    """Every one of ``hosts`` greets who comes from ``machine`` to its SSH port."""
+
+    machine: Machine
+    hosts: tuple[Machine, ...]
+
+    def look(self) -> list[Shortfall]:
+        """Return the hosts that do not."""
+        addresses = {host.record.address: host for host in self.hosts}
+        done = self.machine.run(["bash", "-c", _GREETINGS, "bash", *addresses])
+        greeted = set(done.stdout.decode().split())
+        return [
+            Shortfall(host.name, "ssh", f"no greeting from {address}", "ssh.service")
+            for address, host in addresses.items()
+            if address not in greeted
+        ]
+
+
+_GREETINGS = """
+for address; do
+    timeout 3 bash -c 'exec 3<>"/dev/tcp/$0/22" && read -r line <&3 &&
+        [[ $line == SSH-* ]] && echo "$0"' "$address" 2>/dev/null &
+done
+wait
+"""
+
+
 def expectations(record: Record, machines: Mapping[str, Machine]) -> list[Expectation]:
     """Return all that must be so on the twin of ``record``."""
+    hosts = tuple(machine for machine in machines.values() if machine.record.boots)
+    if record.bare:
+        operator = next(machine for machine in machines.values() if not machine.record.boots)
+        return [*(HostVerified(host, ()) for host in hosts), SshAnswers(operator, hosts)]
     return [
-        HostVerified(machine, tuple(check for check in record.checks if check.host == machine.name))
-        for machine in machines.values()
-        if machine.record.boots
+        HostVerified(host, tuple(check for check in record.checks if check.host == host.name))
+        for host in hosts
     ]
 
 
@@ -97,9 +156,13 @@ def record_check(service: Service, check: Check, network: Network, node: Node) -
 def restore_check(record: CheckRecord) -> Check:
     """Return the live check of which ``record`` was made."""
     check: Check = msgspec.convert(
-        record.facts, type=_check_kinds()[record.kind], dec_hook=parse_custom, strict=False
+        record.facts, type=_kind_of(record), dec_hook=parse_custom, strict=False
     )
     return check
+
+
+def _kind_of(record: CheckRecord) -> type[Check]:
+    return _check_kinds()[record.kind]
 
 
 @cache
@@ -128,81 +191,6 @@ def unit_states(machine: Machine) -> dict[str, str]:
             details = (values["SubState"], values["Result"], values["LoadState"])
             states[values["Id"]] = f"{values['ActiveState']} ({', '.join(details)})"
     return {unit: states.get(unit, "systemd does not answer yet") for unit in units}
-
-
-def session_states(router: Machine) -> dict[str, str]:
-    """Return the state of each of the router's BGP sessions, by neighbor address."""
-    text = router.check(["vtysh", "-c", "show bgp ipv4 unicast summary json"])
-    try:
-        summary = json.loads(text)
-    except json.JSONDecodeError:
-        raise TwinError(f"{router.name}: vtysh: {text.strip()}") from None
-    peers = summary.get("peers") or summary.get("ipv4Unicast", {}).get("peers", {})
-    return {address: peer["state"] for address, peer in peers.items()}
-
-
-def backend_states(machine: Machine, admin_socket: str) -> dict[str, str]:
-    """Return status and last check of each HAProxy server, by address and port.
-
-    As in ``show stat`` (HAProxy management guide §9.1): ``UP L4OK``, ``DOWN L4CON`` …
-    """
-    answer = ask_haproxy(machine, admin_socket, "show stat")
-    rows = csv.DictReader(answer.removeprefix("# ").splitlines())
-    return {row["addr"]: f"{row['status']} {row['check_status']}" for row in rows if row["addr"]}
-
-
-def ask_haproxy(machine: Machine, admin_socket: str, command: str) -> str:
-    """Return what HAProxy's runtime API answers to ``command``.
-
-    Raises:
-        OSError: if nothing listens there.
-    """
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(5)
-        connection.connect(str(machine.path(admin_socket)))
-        connection.sendall(f"{command}\n".encode())
-        return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
-
-
-def find_admin_socket(haproxy_cfg: str) -> str | None:
-    """Return the path of the runtime API's socket, as haproxy.cfg says.
-
-    >>> find_admin_socket("stats socket /run/haproxy/admin.sock mode 660")
-    '/run/haproxy/admin.sock'
-    """
-    found = re.search(r"^\s*stats\s+socket\s+(/\S+)", haproxy_cfg, re.MULTILINE)
-    return found[1] if found else None
-
-
-def reset_sessions(record: Record, machines: Mapping[str, Machine], hosts: Iterable[str]) -> None:
-    """Reset the sessions of ``hosts`` that one side takes for Established and the other does not.
-
-    A neighbor that comes back is refused for as long as the other side believes in the old
-    session: up to the hold time (RFC 4271 §6.8).
-    """
-    touched = set(hosts)
-    if record.router is None or not touched or not machines[record.router].is_running:
-        return
-    router = machines[record.router]
-    seen = _patiently(router)
-    for address, node in record.sessions.items():
-        if {node, record.router} & touched and machines[node].is_running:
-            on_router = seen.get(address) == "Established"
-            on_node = set(_patiently(machines[node]).values()) == {"Established"}
-            if on_router and not on_node:
-                router.run(["vtysh", "-c", f"clear bgp {address}"])
-            if on_node and not on_router:
-                machines[node].run(["vtysh", "-c", "clear bgp *"])
-
-
-def _patiently(machine: Machine) -> dict[str, str]:
-    """Return the states of a host's sessions, once its daemon answers; none if it does not."""
-    for _ in range(20):
-        try:
-            return session_states(machine)
-        except TwinError:
-            time.sleep(0.1)
-    return {}
 
 
 def with_logs(shortfalls: Iterable[Shortfall], machines: Mapping[str, Machine]) -> list[Shortfall]:

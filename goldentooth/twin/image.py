@@ -8,16 +8,23 @@ home folders. Nothing is started but what is listed here or follows from a host'
 
 from __future__ import annotations
 
+import stat
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
+from secrets import token_hex
 
 import msgspec
 
+from goldentooth import applied
+from goldentooth.artifact import Artifact
 from goldentooth.model import Network, Node
-from goldentooth.services import all_services
+from goldentooth.needs import Needs, together
+from goldentooth.services import Service, all_services
+from goldentooth.twin.accounts import Accounts
 from goldentooth.twin.errors import TwinError
 from goldentooth.twin.layer import Layer
 
@@ -79,7 +86,6 @@ ForwardToWall=no
 ReadKMsg=no
 Audit=no
 """
-_TMPFILES = ("dbus", "frr", "haproxy", "sshd", "systemd-tmp", "tmp", "var")
 _TMPFILES_FOLDER = "/usr/lib/tmpfiles.d"
 
 
@@ -93,6 +99,14 @@ class PlacedFile:
     source: Path
     owner: str
     mode: int
+    is_stand_in: bool
+
+    def artifact(self, format: str) -> Artifact:  # noqa: A002  # the artifact's own name for it
+        """Return the artifact that it is; ``format`` is how its versions are compared."""
+        text = self.source.read_text(encoding="utf-8")
+        return Artifact(
+            self.host, self.service, self.path, text, self.owner, self.mode, format=format
+        )
 
 
 class _ManifestEntry(msgspec.Struct):
@@ -134,6 +148,7 @@ def read_artifacts(build: Path) -> dict[str, list[PlacedFile]]:
                     build / entry.location,
                     entry.owner,
                     int(entry.mode, 8),
+                    is_stand_in=entry.scope == "twin",
                 )
             )
     return files
@@ -144,15 +159,26 @@ def units_of(network: Network, node: Node, files: Iterable[PlacedFile]) -> tuple
     present = {file.service for file in files}
     units = [
         unit
-        for service in all_services()
+        for service in _services_on(network, node)
         if service.name in present
         for unit in service.units(network, node)
     ]
     return (*units, *UNITS_OF_EVERY_HOST)
 
 
-def make_shared_layer(top: Path, network: Network, authorized_key: str) -> Layer:
-    """Make the layer that all hosts share."""
+def needs_of(network: Network, node: Node) -> Needs:
+    """Return what the services of ``node`` need there, whether or not they have a file there."""
+    return together(service.needs(network, node) for service in _services_on(network, node))
+
+
+def _services_on(network: Network, node: Node) -> list[Service]:
+    return [service for service in all_services() if node in service.hosts(network)]
+
+
+def make_shared_layer(
+    top: Path, network: Network, authorized_key: str, tmpfiles: Iterable[str]
+) -> Layer:
+    """Make the layer that all hosts share; ``tmpfiles`` names what makes folders at boot."""
     layer = Layer(top)
     for folder in _EMPTY_FOLDERS:
         if Path(folder).is_dir():
@@ -160,7 +186,7 @@ def make_shared_layer(top: Path, network: Network, authorized_key: str) -> Layer
     for path in _HIDDEN_FILES:
         if Path(path).exists():
             layer.hide(path)
-    _limit_boot(layer)
+    _limit_boot(layer, tmpfiles)
     _keep_log_folders(layer)
     sshd_config = Path("/usr/share/openssh/sshd_config").read_text()
     layer.write("/etc/ssh/sshd_config", sshd_config)
@@ -185,26 +211,72 @@ iface lo inet loopback
 """
 
 
-def fill_host_layer(
-    layer: Layer, twin: str, node: Node, files: Sequence[PlacedFile], units: Iterable[str]
-) -> None:
-    """Put what is the host's own into its layer: name, artifacts, the units that it starts."""
+def name_host(layer: Layer, twin: str, node: Node) -> None:
+    """Give the host its names."""
     layer.write("/etc/hostname", f"{node.name}\n")
     layer.write("/etc/hosts", f"127.0.0.1 localhost\n127.0.1.1 {node.name}\n")
     machine_id = uuid.uuid5(uuid.NAMESPACE_DNS, f"{node.name}.{twin}.twin.invalid").hex
     layer.write("/etc/machine-id", f"{machine_id}\n", mode=0o444)
+
+
+def place_files(layer: Layer, files: Iterable[PlacedFile], accounts: Accounts) -> None:
+    """Put a host's artifacts in their places.
+
+    Raises:
+        TwinError: if one is not in the build folder, or its owner is nobody on the host.
+    """
     for file in files:
         try:
-            layer.write(file.path, file.source.read_bytes(), mode=file.mode, owner=file.owner)
+            owner = accounts.ids(file.owner)
+            layer.write(file.path, file.source.read_bytes(), mode=file.mode, owner=owner)
         except LookupError as error:
             raise TwinError(
-                f"{node.name}: {file.path} is to belong to {file.owner}: {error.args[0]}",
-                "install the Debian package that makes this user",
+                f"{file.host}: {file.path} is to belong to {file.owner}: {error.args[0]}",
+                "install the Debian package that makes this user, or let its service need it",
             ) from None
         except OSError as error:
-            raise TwinError(f"{node.name}: {file.path}: {error.strerror}", "render again") from None
-    for unit in units:
-        enable(layer, unit)
+            raise TwinError(f"{file.host}: {file.path}: {error.strerror}", "render again") from None
+
+
+def record_applied(
+    layer: Layer, network: Network, node: Node, files: Iterable[PlacedFile], at: datetime
+) -> None:
+    """Leave on the host that ``files`` were applied to it ``at`` this time, stand-ins aside."""
+    formats = {
+        draft.path: draft.format
+        for service in _services_on(network, node)
+        for draft in service.drafts(network, node)
+    }
+    pairs = [
+        (file.artifact(formats.get(file.path, "plain")), file.source.read_bytes())
+        for file in files
+        if not file.is_stand_in
+    ]
+    record = applied.record_files(
+        node.name,
+        pairs,
+        token_hex(32).encode(),
+        deployment="twin",
+        at=at.isoformat(timespec="seconds"),
+        by="twin up",
+    )
+    layer.folder(applied.FOLDER, mode=applied.FOLDER_MODE)
+    for path, content in record.items():
+        layer.write(path, content, mode=applied.FILE_MODE)
+
+
+def add_accounts(layer: Layer, accounts: Accounts, authorized_key: str) -> None:
+    """Let the users that ``accounts`` has made log in with the key."""
+    for path, text in accounts.files().items():
+        known = Path(path).stat()
+        owner = (known.st_uid, known.st_gid)
+        layer.write(path, text, mode=stat.S_IMODE(known.st_mode), owner=owner)
+    for name, number in accounts.made.items():
+        owner = (number, number)
+        layer.folder(f"/home/{name}", mode=0o755, owner=owner)
+        layer.folder(f"/home/{name}/.ssh", mode=0o700, owner=owner)
+        keys = f"/home/{name}/.ssh/authorized_keys"
+        layer.write(keys, authorized_key, mode=0o600, owner=owner)
 
 
 def enable(layer: Layer, unit: str) -> None:
@@ -234,7 +306,7 @@ def add_unit(layer: Layer, name: str, text: str, wanted_by: str | None) -> None:
         layer.link(f"{_LOCAL_UNITS}/{wanted_by}.wants/{name}", f"{_LOCAL_UNITS}/{name}")
 
 
-def _limit_boot(layer: Layer) -> None:
+def _limit_boot(layer: Layer, tmpfiles: Iterable[str]) -> None:
     for folder, units in _BOOT.items():
         layer.empty(f"{_VENDOR_UNITS}/{folder}")
         for unit in units:
@@ -243,7 +315,7 @@ def _limit_boot(layer: Layer) -> None:
     # `udevadm settle` waits for a daemon that a container does not have
     layer.link(f"{_LOCAL_UNITS}/ifupdown-pre.service", "/dev/null")
     layer.empty(_TMPFILES_FOLDER)
-    for name in _TMPFILES:
+    for name in tmpfiles:
         source = Path(_TMPFILES_FOLDER, f"{name}.conf")
         if source.exists():
             layer.write(f"{_TMPFILES_FOLDER}/{name}.conf", source.read_bytes())

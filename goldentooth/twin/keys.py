@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from goldentooth.twin.errors import TwinError
+from goldentooth.twin.programs import ENVIRONMENT
 
 
 class HostKeys:
@@ -24,6 +25,7 @@ class HostKeys:
         self._folder.mkdir(mode=0o700, exist_ok=True)
         return subprocess.Popen(
             ["sh", "-c", _MAKE_KEYS, "sh", str(self._folder), self.OPERATOR, *hosts],
+            env=ENVIRONMENT,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
         )
@@ -80,6 +82,8 @@ def _alternative_name(name: str) -> str:
 
 
 def _openssl(*arguments: str) -> None:
-    done = subprocess.run(["openssl", *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["openssl", *arguments], env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise TwinError(f"openssl: {done.stderr.strip()}")

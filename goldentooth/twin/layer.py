@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import stat
 from pathlib import Path
 
@@ -23,22 +22,28 @@ class Layer:
         top.chmod(0o755)
 
     def write(
-        self, path: str, content: str | bytes, *, mode: int = 0o644, owner: str = "root:root"
+        self,
+        path: str,
+        content: str | bytes,
+        *,
+        mode: int = 0o644,
+        owner: tuple[int, int] = (0, 0),
     ) -> Path:
-        """Put a file at ``path`` (absolute on the host); ``owner`` is ``user:group``.
-
-        Raises:
-            LookupError: if this machine has no such user or group.
-        """
+        """Put a file at ``path`` (absolute on the host); ``owner`` are user and group ids."""
         target = self._target(path)
         with contextlib.suppress(FileNotFoundError):
             target.unlink()
         target.write_bytes(content.encode() if isinstance(content, str) else content)
-        if owner != "root:root":
-            user, _, group = owner.partition(":")
-            shutil.chown(target, user, group or None)
+        if owner != (0, 0):
+            os.chown(target, *owner)
         target.chmod(mode)
         return target
+
+    def folder(self, path: str, *, mode: int, owner: tuple[int, int] = (0, 0)) -> None:
+        """Make the folder ``path``, or give the one that is there this mode and owner."""
+        target = self._target(path + "/.")
+        os.chown(target, *owner)
+        target.chmod(mode)
 
     def link(self, path: str, to: str) -> None:
         """Put a symbolic link at ``path``, in place of what is there."""

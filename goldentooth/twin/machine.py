@@ -14,6 +14,7 @@ from pathlib import Path
 
 from goldentooth.twin import cgroup, state
 from goldentooth.twin.errors import TwinError
+from goldentooth.twin.programs import ENVIRONMENT
 from goldentooth.twin.state import MachineRecord
 
 MARK = "GOLDENTOOTH_TWIN"
@@ -35,15 +36,6 @@ clock and kernel all share (capabilities(7))."""
 
 READY = "ready"
 """What a machine that does not boot prints once it is set up."""
-
-ENVIRONMENT = {
-    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    "HOME": "/root",
-    "USER": "root",
-    "LOGNAME": "root",
-    "LANG": "C.UTF-8",
-}
-"""What a command on a host finds in its environment: that of the machine does not leak."""
 
 # Copies of twins' mounts would keep their memory for as long as this machine runs.
 _LEAVE_MOUNTS = (

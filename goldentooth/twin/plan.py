@@ -9,10 +9,10 @@ from pathlib import Path
 from goldentooth.model import Network, Node
 from goldentooth.services import all_services
 from goldentooth.twin.errors import TwinError
-from goldentooth.twin.expectations import find_admin_socket, record_check
+from goldentooth.twin.expectations import record_check
 from goldentooth.twin.image import PlacedFile, units_of
 from goldentooth.twin.segment import derived_mac
-from goldentooth.twin.stand_ins import list_stand_ins, stand_in_units
+from goldentooth.twin.stand_ins import has_interfaces, list_stand_ins, stand_in_units
 from goldentooth.twin.state import SEGMENT, CheckRecord, Link, MachineRecord, Record
 
 OPERATOR = "operator"
@@ -34,41 +34,41 @@ def plan_twin(
     files: Mapping[str, Sequence[PlacedFile]],
     hosts: Iterable[str] | None,
     created: float,
+    bare: bool = False,
 ) -> Record:
     """Return the twin of ``network``, or of ``hosts`` of it, that runs ``files``.
+
+    If it is to be ``bare``, those are the stand-ins' alone: see :func:`stand_ins_of`.
 
     Raises:
         TwinError: if a host is not there, or has a name that the twin itself uses.
     """
     nodes = _chosen(network, hosts)
     routers = [node for node in nodes if node.is_router]
+    addressed = [node for node in nodes if bare and not has_interfaces(files.get(node.name, ()))]
     units = {node.name: units_of(network, node, files.get(node.name, ())) for node in nodes}
     machines = [_host(node, (*units[node.name], *stand_in_units(node))) for node in nodes]
     machines.append(_operator(network))
     if routers:
         machines.append(_client(routers[0]))
-    balancers = [
-        node
-        for node in nodes
-        if node in network.load_balancers and "haproxy.service" in units[node.name]
-    ]
-    sockets = {node.name: _admin_socket(files[node.name]) for node in balancers}
     return Record(
         name=name,
         created=created,
         artifacts=str(artifacts),
         router=routers[0].name if routers else None,
         machines={machine.name: machine for machine in machines},
-        sessions={
-            str(node.address): node.name
-            for node in network.bgp_neighbors
-            if routers and "frr.service" in units.get(node.name, ())
-        },
         checks=tuple(_checks(network.only(node.name for node in nodes), nodes)),
-        admin_sockets={host: path for host, path in sockets.items() if path},
-        stand_ins=list_stand_ins(network, nodes),
+        stand_ins=list_stand_ins(network, nodes, addressed),
         disk_size=DISK_SIZE,
+        bare=bare,
     )
+
+
+def stand_ins_of(
+    files: Mapping[str, Sequence[PlacedFile]],
+) -> dict[str, list[PlacedFile]]:
+    """Return of each host's ``files`` those that stand in for something, which are not deployed."""
+    return {host: [file for file in own if file.is_stand_in] for host, own in files.items()}
 
 
 def operator_address(network: Network) -> IPv4Address:
@@ -155,10 +155,3 @@ def _client(router: Node) -> MachineRecord:
     )
     routes = (f"default via {OUTSIDE_ROUTER}",)
     return MachineRecord(CLIENT, str(OUTSIDE_CLIENT), boots=False, links=(link,), routes=routes)
-
-
-def _admin_socket(files: Iterable[PlacedFile]) -> str | None:
-    text = next(
-        file.source.read_text() for file in files if file.path == "/etc/haproxy/haproxy.cfg"
-    )
-    return find_admin_socket(text)

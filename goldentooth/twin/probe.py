@@ -5,43 +5,27 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
+from goldentooth.needs import Package
 from goldentooth.twin import cgroup
 from goldentooth.twin.errors import MachineError
-
-
-@dataclass(frozen=True)
-class Package:
-    """A Debian package that the twin uses: ``program`` is a file of it, to see it by."""
-
-    name: str
-    program: str
-    purpose: str
-    unit: str | None = None
-    """The unit that needs it; None if every twin does."""
-
+from goldentooth.twin.programs import ENVIRONMENT
 
 PACKAGES = (
-    Package("systemd", "/lib/systemd/systemd", "the hosts' init"),
+    Package("systemd", "/lib/systemd/systemd", "the hosts' init", ("systemd-tmp", "tmp", "var")),
     Package("systemd-container", "/usr/bin/systemd-nspawn", "boots the hosts"),
+    Package("dbus", "/usr/bin/dbus-daemon", "systemd's tools on the hosts", ("dbus",)),
     Package("iproute2", "/usr/sbin/ip", "links and namespaces"),
     Package("util-linux", "/usr/bin/nsenter", "enters the hosts"),
-    Package("ifupdown", "/usr/sbin/ifup", "the hosts' interfaces"),
-    Package("openssh-server", "/usr/sbin/sshd", "sshd on every host"),
+    Package("openssh-server", "/usr/sbin/sshd", "sshd on every host", ("sshd",)),
     Package("openssh-client", "/usr/bin/ssh-keygen", "keys of hosts and operator"),
     Package("openssl", "/usr/bin/openssl", "the API stand-in's certificate"),
     Package("python3-minimal", "/usr/bin/python3", "the stand-ins for API and services"),
     Package("nftables", "/usr/sbin/nft", "nobody answers ARP for a service address; packet loss"),
-    Package("iputils-ping", "/usr/bin/ping", "the live checks of next hops"),
-    Package("curl", "/usr/bin/curl", "the live checks of HAProxy and the API"),
     Package("prometheus-node-exporter", "/usr/bin/prometheus-node-exporter", "metrics of hosts"),
-    Package("frr", "/usr/lib/frr/bgpd", "BGP", unit="frr.service"),
-    Package("frr-pythontools", "/usr/lib/frr/frr-reload.py", "reloading FRR", unit="frr.service"),
-    Package("haproxy", "/usr/sbin/haproxy", "the API's load balancer", unit="haproxy.service"),
 )
-"""What every twin needs, and what the units on it need."""
+"""What every twin needs; what its hosts need besides, their services say."""
 
 OPTIONAL_PACKAGES = (
     Package("tcpdump", "/usr/bin/tcpdump", "capture"),
@@ -63,8 +47,8 @@ try 'nftables for ARP (CONFIG_NF_TABLES_ARP)' nft add table arp probe
 """
 
 
-def check_machine(units: Iterable[str] = ()) -> None:
-    """Make sure that this machine can carry a twin whose hosts run ``units``.
+def check_machine(packages: Iterable[Package] = ()) -> None:
+    """Make sure that this machine can carry a twin whose hosts need ``packages``.
 
     Raises:
         MachineError: naming everything that is missing, with the remedy.
@@ -74,7 +58,7 @@ def check_machine(units: Iterable[str] = ()) -> None:
             "a twin needs root: it makes namespaces and mounts",
             "run it with sudo; it touches none of the machine's own links, units or files",
         )
-    missing = missing_packages(units)
+    missing = missing_packages(packages)
     if missing:
         raise MachineError(
             "Debian packages are missing: "
@@ -90,14 +74,10 @@ def check_machine(units: Iterable[str] = ()) -> None:
         )
 
 
-def missing_packages(units: Iterable[str] = ()) -> list[Package]:
-    """Return the packages that are not installed and that a twin with ``units`` needs."""
-    running = set(units)
-    return [
-        package
-        for package in PACKAGES
-        if (package.unit is None or package.unit in running) and not Path(package.program).exists()
-    ]
+def missing_packages(packages: Iterable[Package] = ()) -> list[Package]:
+    """Return what is not installed of ``packages`` and of what every twin needs."""
+    wanted = {package.name: package for package in (*PACKAGES, *packages)}
+    return [package for package in wanted.values() if not Path(package.program).exists()]
 
 
 def need_program(name: str) -> None:
@@ -126,7 +106,11 @@ def _lacking_kernel_features() -> list[str]:
     """Try the features in namespaces of their own, of which nothing stays."""
     command = ["unshare", "--mount", "--net", "--uts", "--ipc", "--pid", "--fork"]
     probe = subprocess.run(
-        [*command, "sh", "-c", _KERNEL_FEATURES], capture_output=True, text=True, check=False
+        [*command, "sh", "-c", _KERNEL_FEATURES],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if probe.returncode and not probe.stdout:
         return [f"namespaces ({probe.stderr.strip()})"]

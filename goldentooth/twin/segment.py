@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address
 
 from goldentooth.twin.errors import TwinError
+from goldentooth.twin.programs import ENVIRONMENT
 from goldentooth.twin.state import SEGMENT, Link, MachineRecord, namespace, namespaces
 
 BRIDGE = "segment"
@@ -108,7 +109,11 @@ def remove_namespace(twin: str, machine: MachineRecord) -> None:
 def interfaces(inside: str) -> set[str]:
     """Return the names of all interfaces in the namespace ``inside``."""
     done = subprocess.run(
-        ["ip", "-n", inside, "-json", "link"], capture_output=True, text=True, check=False
+        ["ip", "-n", inside, "-json", "link"],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return {link["ifname"] for link in json.loads(done.stdout or "[]")}
 
@@ -131,6 +136,7 @@ def batch(commands: Sequence[str], inside: str = "") -> None:
     place = ["-n", inside] if inside else []
     done = subprocess.run(
         ["ip", *place, "-batch", "-"],
+        env=ENVIRONMENT,
         input="\n".join(commands),
         capture_output=True,
         text=True,

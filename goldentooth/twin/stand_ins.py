@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from goldentooth.model import Network, Node
-from goldentooth.twin.image import add_unit
+from goldentooth.twin.image import PlacedFile, add_unit
 from goldentooth.twin.keys import Authority
 from goldentooth.twin.layer import Layer
 from goldentooth.twin.state import StandIn
@@ -14,6 +14,7 @@ from goldentooth.twin.state import StandIn
 API_UNIT = "stand-in-api.service"
 SERVICE_ADDRESS_UNIT = "stand-in-kube-proxy.service"
 SERVICE_SOCKET = "stand-in-web.socket"
+ADDRESS_UNIT = "stand-in-address.service"
 
 _SERVER = "/usr/lib/goldentooth-twin/stand_in_server.py"
 _CERTIFICATE = "/etc/kubernetes/pki/apiserver.crt"
@@ -64,6 +65,22 @@ ExecStart=/usr/bin/python3 -I -S {server}
 """
 
 
+_ADDRESS = """[Unit]
+Description=Stand-in for what installed this host: its address, for as long as ifupdown has none
+DefaultDependencies=no
+Before=networking.service network.target ssh.service shutdown.target
+Conflicts=shutdown.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecCondition=/bin/sh -c '! /sbin/ifquery {interface}'
+ExecStart=/bin/ip link set {interface} up
+ExecStart=/bin/ip address replace {address}/{length} brd + dev {interface}
+{route}
+"""
+
+
 def service_addresses(network: Network) -> tuple[str, ...]:
     """Return the addresses of services: those of the facts, else the pool's sixth, or its last."""
     pool = network.load_balancer.pool
@@ -71,8 +88,13 @@ def service_addresses(network: Network) -> tuple[str, ...]:
     return tuple(map(str, stated or (min(pool.first + 5, pool.last),)))
 
 
-def list_stand_ins(network: Network, booted: Iterable[Node]) -> tuple[StandIn, ...]:
-    """Return what on the hosts in ``booted`` is a stand-in."""
+def list_stand_ins(
+    network: Network, booted: Iterable[Node], addressed: Iterable[Node] = ()
+) -> tuple[StandIn, ...]:
+    """Return what on the hosts in ``booted`` is a stand-in.
+
+    Those in ``addressed`` have their addresses from the twin.
+    """
     booted = tuple(booted)
     nodes = tuple(node.name for node in booted if node.is_kubernetes_node)
     planes = tuple(node.name for node in booted if node.is_control_plane)
@@ -86,6 +108,7 @@ def list_stand_ins(network: Network, booted: Iterable[Node]) -> tuple[StandIn, .
         StandIn("FRR", "MetalLB's BGP speaker", nodes),
         StandIn(f"{addresses} on lo", "kube-proxy", nodes),
         StandIn(f"web server on port 80 of {addresses}", "a service of type LoadBalancer", nodes),
+        StandIn(ADDRESS_UNIT, "what installed the host", tuple(node.name for node in addressed)),
     )
     return tuple(stand_in for stand_in in found if stand_in.hosts)
 
@@ -127,3 +150,23 @@ def add_stand_ins(layer: Layer, network: Network, node: Node, authority: Authori
         add_unit(layer, SERVICE_SOCKET, _WEB_SOCKET.format(listen=listen), "sockets.target")
         web = _WEB.format(server=_SERVER)
         add_unit(layer, SERVICE_SOCKET.replace(".socket", ".service"), web, None)
+
+
+def has_interfaces(files: Iterable[PlacedFile]) -> bool:
+    """Tell whether a host has its interfaces from one of ``files``."""
+    return any(file.path.startswith("/etc/network/") for file in files)
+
+
+def add_address(layer: Layer, network: Network, node: Node) -> None:
+    """Let the host have its address and default route though none of its files say so.
+
+    Once ifupdown knows the interface, the address is its business from the next boot on.
+    """
+    gateway = f"default via {network.router.address} dev {node.interface}"
+    text = _ADDRESS.format(
+        interface=node.interface,
+        address=node.address,
+        length=network.infrastructure.cidr.prefixlen,
+        route="" if node.is_router else f"ExecStart=/bin/ip route replace {gateway}",
+    )
+    add_unit(layer, ADDRESS_UNIT, text, "multi-user.target")

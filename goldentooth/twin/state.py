@@ -85,8 +85,7 @@ class CheckRecord(msgspec.Struct, frozen=True):
 class Record(msgspec.Struct, frozen=True):
     """A twin: its machines, and what is expected of them once they are up.
 
-    ``checks`` are the services' own; ``sessions`` are the router's neighbors (address to
-    host name), ``admin_sockets`` HAProxy's, by host.
+    ``checks`` are the services' own; a twin that is ``bare`` has nothing that they look at yet.
     """
 
     name: str
@@ -94,11 +93,10 @@ class Record(msgspec.Struct, frozen=True):
     artifacts: str
     router: str | None
     machines: dict[str, MachineRecord]
-    sessions: dict[str, str]
     checks: tuple[CheckRecord, ...]
-    admin_sockets: dict[str, str]
     stand_ins: tuple[StandIn, ...]
     disk_size: int
+    bare: bool = False
 
 
 class FaultRecord(msgspec.Struct, frozen=True):

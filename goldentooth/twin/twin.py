@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import subprocess
 import time
@@ -12,25 +11,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from goldentooth.model import Network
+from goldentooth.needs import together
 from goldentooth.twin import limits, power, probe, state
 from goldentooth.twin.capture import Capture
 from goldentooth.twin.construction import HOME, Construction
 from goldentooth.twin.errors import NotVerifiedError, Shortfall, TwinError
 from goldentooth.twin.expectations import (
     Expectation,
-    backend_states,
+    HostState,
     expectations,
-    reset_sessions,
-    session_states,
+    host_states,
     unit_states,
     with_logs,
 )
 from goldentooth.twin.faults import FAULTS, Target, clock_environment, find_fault
-from goldentooth.twin.image import read_artifacts
-from goldentooth.twin.machine import ENVIRONMENT, Machine
-from goldentooth.twin.plan import CLIENT, OPERATOR, plan_twin
+from goldentooth.twin.image import needs_of, read_artifacts
+from goldentooth.twin.machine import Machine
+from goldentooth.twin.plan import CLIENT, OPERATOR, plan_twin, stand_ins_of
 from goldentooth.twin.power import Progress
+from goldentooth.twin.programs import ENVIRONMENT, with_programs
 from goldentooth.twin.removal import remove_pieces, remove_twin
+from goldentooth.twin.sessions import reset_sessions
 from goldentooth.twin.state import FaultRecord, Record, StandIn
 
 
@@ -53,16 +54,15 @@ class HostStatus:
 class TwinStatus:
     """A twin as it is.
 
-    ``age`` in seconds, ``memory`` in bytes, ``sessions`` by node, ``backends`` by server
-    (address and port).
+    ``age`` in seconds, ``memory`` in bytes; ``states`` is what live checks see of a host, by
+    what they look at (``session``, ``backend``) and by host.
     """
 
     name: str
     age: float
     memory: int | None
     hosts: tuple[HostStatus, ...]
-    sessions: Mapping[str, str]
-    backends: Mapping[str, str]
+    states: Mapping[str, Mapping[str, HostState]]
     stand_ins: tuple[StandIn, ...]
     faults: tuple[FaultRecord, ...]
 
@@ -90,10 +90,14 @@ class Twin:
         *,
         name: str = "main",
         hosts: Iterable[str] | None = None,
+        bare: bool = False,
         progress: Progress = lambda _: None,
         timeout: float = 60,
     ) -> Twin:
         """Bring up ``network``, or ``hosts`` of it, from the rendered ``artifacts``; verify it.
+
+        ``bare`` leaves out all that is deployed: hosts have addresses, packages, SSH and what
+        stands in for others' systems; that they answer SSH is what is verified.
 
         ``progress`` is given a line whenever something has been reached.
 
@@ -105,6 +109,8 @@ class Twin:
         """
         state.check_name(name)
         files = read_artifacts(artifacts)
+        if bare:
+            files = stand_ins_of(files)
         record = plan_twin(
             name,
             network=network,
@@ -112,9 +118,11 @@ class Twin:
             files=files,
             hosts=hosts,
             created=time.time(),
+            bare=bare,
         )
-        units = {unit for machine in record.machines.values() for unit in machine.units}
-        probe.check_machine(units)
+        booted = [node for node in network.nodes.values() if node.name in record.machines]
+        needs = together(needs_of(network, node) for node in booted)
+        probe.check_machine(needs.packages)
         with state.lock(name, seconds=1):
             if name in state.all_names():
                 raise TwinError(f"there is a twin {name} already", f"twin down --name {name}")
@@ -146,7 +154,7 @@ class Twin:
     # -- how it is ---------------------------------------------------------------------
 
     def status(self) -> TwinStatus:
-        """Look at every machine, session and backend."""
+        """Look at every machine, and at what its services' live checks see of it."""
         with ThreadPoolExecutor(16) as pool:
             hosts = tuple(pool.map(_look_at, self.machines.values()))
         counted = [host.memory for host in hosts if host.memory is not None]
@@ -155,8 +163,7 @@ class Twin:
             age=time.time() - self.record.created,
             memory=sum(counted) if counted else None,
             hosts=hosts,
-            sessions=self._sessions(),
-            backends=self._backends(),
+            states=host_states(self.record, self.machines),
             stand_ins=self.record.stand_ins,
             faults=tuple(state.read_faults(self.name)),
         )
@@ -343,7 +350,7 @@ class Twin:
 
     def _environment(self, host: str) -> dict[str, str]:
         if host in {OPERATOR, CLIENT}:
-            return {**os.environ, "HOME": HOME}
+            return with_programs({**os.environ, "HOME": HOME})
         terminal = {"TERM": os.environ["TERM"]} if "TERM" in os.environ else {}
         clocks = [
             clock_environment(fault.undo["library"])
@@ -351,24 +358,6 @@ class Twin:
             if (fault.kind, fault.host) == ("clock", host)
         ]
         return {**ENVIRONMENT, **terminal, **(clocks[0] if clocks else {})}
-
-    def _sessions(self) -> dict[str, str]:
-        router = self.record.router
-        if router is None or not self.machines[router].is_running:
-            return {}
-        try:
-            seen = session_states(self.machines[router])
-        except TwinError:
-            return {}
-        return {node: seen.get(address, "-") for address, node in self.record.sessions.items()}
-
-    def _backends(self) -> dict[str, str]:
-        states: dict[str, str] = {}
-        for host, path in self.record.admin_sockets.items():
-            if self.machines[host].is_running:
-                with contextlib.suppress(OSError, TwinError):
-                    states |= backend_states(self.machines[host], path)
-        return states
 
 
 def _in_healing_order(faults: Sequence[FaultRecord]) -> list[FaultRecord]:

@@ -11,9 +11,9 @@ import pytest
 
 from goldentooth.model import Network
 from goldentooth.twin import Twin, TwinError
-from goldentooth.twin.expectations import session_states
 from goldentooth.twin.machine import Machine
 from goldentooth.twin.plan import OUTSIDE_CLIENT
+from goldentooth.twin.sessions import sessions_of
 
 Host = Callable[[str], Machine]
 
@@ -44,9 +44,10 @@ def test_wlan0_is_there_and_down(twin: Twin) -> None:
 
 
 def test_all_twelve_nodes_are_established(twin: Twin, network: Network) -> None:
-    states = session_states(twin.machine("router"))
+    sessions = sessions_of(twin.machine("router"))
 
-    assert states == {str(node.address): "Established" for node in network.kubernetes_nodes}
+    assert sessions.keys() == {str(node.address) for node in network.kubernetes_nodes}
+    assert all(session.is_established for session in sessions.values())
 
 
 def test_nothing_has_failed_and_nothing_is_on_a_timer(twin: Twin, network: Network) -> None:
@@ -248,8 +249,11 @@ def test_status_tells_hosts_sessions_backends_and_stand_ins(twin: Twin, network:
 
     assert {host.name for host in status.hosts} == set(twin.machines)
     assert all(state == "active" for host in status.hosts for state in host.units.values())
-    assert set(status.sessions.values()) == {"Established"}
-    assert set(status.backends) == {f"{node.address}:6443" for node in network.control_planes}
+    assert status.states.keys() == {"session", "backend"}
+    assert status.states["session"].keys() == {node.name for node in network.bgp_neighbors}
+    assert status.states["backend"].keys() == {node.name for node in network.control_planes}
+    assert all(state.is_right for states in status.states.values() for state in states.values())
+    assert status.states["session"]["fenn"].seen.startswith("Established, AS 64501")
     assert "MetalLB's BGP speaker" in {stand_in.stands_for for stand_in in status.stand_ins}
     assert status.memory is None or status.memory < 700 * 1024 * 1024
 

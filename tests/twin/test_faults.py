@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from goldentooth.twin import FAULTS, Twin, TwinError
-from goldentooth.twin.expectations import session_states
+from goldentooth.twin.sessions import sessions_of
 
 FENN = "10.4.0.15"
 API = "https://10.4.0.10:6443/healthz"
@@ -93,7 +93,7 @@ def test_a_stopped_daemon_withdraws_its_routes(twin: Twin) -> None:
 def test_a_frozen_daemon_holds_its_session_and_answers_nothing(twin: Twin) -> None:
     twin.break_("freeze", "fenn", unit="frr.service", process="bgpd")
 
-    assert session_states(twin.machine("router"))[FENN] == "Established"
+    assert sessions_of(twin.machine("router"))[FENN].is_established
     with pytest.raises(TwinError, match="still running"):
         twin.exec("fenn", ["vtysh", "-c", "show bgp summary"], timeout=1)
 
@@ -102,7 +102,7 @@ def test_a_host_without_power_says_no_goodbye(twin: Twin) -> None:
     twin.break_("power", "fenn")
 
     assert not _ping(twin, FENN)
-    assert session_states(twin.machine("router"))[FENN] == "Established"  # until the hold time
+    assert sessions_of(twin.machine("router"))[FENN].is_established  # until the hold time
     with pytest.raises(TwinError, match="fenn is powered off"):
         twin.exec("fenn", ["true"])
     assert twin.status().hosts[list(twin.machines).index("fenn")].power == "off"
@@ -207,7 +207,7 @@ def test_a_wrong_asn_is_refused_by_the_router(twin: Twin) -> None:
 
     refused = "Bad Peer AS"
     assert _eventually(lambda: refused in twin.logs("router", "frr.service", lines=50))
-    assert session_states(twin.machine("router"))[FENN] != "Established"
+    assert not sessions_of(twin.machine("router"))[FENN].is_established
 
 
 def test_a_leaked_pod_prefix_gets_out_and_is_refused(twin: Twin) -> None:

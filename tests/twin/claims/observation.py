@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 from collections import Counter
@@ -67,6 +68,15 @@ def kernel_next_hops(twin: Twin, prefix: str) -> set[str]:
 def bgp_peers(twin: Twin, host: str) -> dict[str, Any]:
     """Return the BGP sessions of ``host`` as its daemon sees them, by neighbor address."""
     return json.loads(vtysh(twin, host, "show bgp ipv4 unicast summary json")).get("peers", {})
+
+
+def ask_haproxy(twin: Twin, command: str) -> str:
+    """Return what HAProxy's runtime API on allyrion answers to ``command``."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(5)
+        connection.connect(str(twin.machine("allyrion").path("/run/haproxy/admin.sock")))
+        connection.sendall(f"{command}\n".encode())
+        return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
 
 
 def on_all(hosts: Iterable[str], look: Callable[[str], Seen]) -> dict[str, Seen]:

@@ -11,8 +11,7 @@ from threading import Event
 import pytest
 
 from goldentooth.twin import Twin
-from goldentooth.twin.expectations import ask_haproxy
-from tests.twin.claims.observation import Answers, Measured, Requests, wait_until
+from tests.twin.claims.observation import Answers, Measured, Requests, ask_haproxy, wait_until
 
 pytestmark = pytest.mark.root
 
@@ -182,7 +181,6 @@ def _states(twin: Twin) -> dict[str, str]:
 
 def _servers(twin: Twin) -> list[dict[str, str]]:
     """Return HAProxy's line of each server, from its runtime socket."""
-    (socket,) = twin.record.admin_sockets.values()
-    answer = ask_haproxy(twin.machine("allyrion"), socket, "show stat")
+    answer = ask_haproxy(twin, "show stat")
     rows = csv.DictReader(answer.removeprefix("# ").splitlines())
     return [row for row in rows if row["pxname"] == "control-planes" and row["addr"]]

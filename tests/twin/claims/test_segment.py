@@ -40,7 +40,7 @@ def allyrion(twin: Twin) -> Iterator[Callable[[str], str]]:
     """
     redirects = "sysctl -q net.ipv4.conf.{all,eth0}.accept_redirects"
     before = shell(twin, "allyrion", "cat /proc/sys/net/ipv4/conf/eth0/accept_redirects").strip()
-    addresses = " ".join(twin.record.sessions)
+    addresses = " ".join(bgp_peers(twin, "router"))
     # the stand-in for kube-proxy keeps a node from asking by ARP in the service address's name
     shell(twin, "allyrion", f"for node in {addresses}; do ping -q -c 1 -W 1 $node; done")
     yield lambda command: shell(twin, "allyrion", f"bash -c '{command}'")
