@@ -14,6 +14,7 @@
 # is there now, or `absent`: a file that has moved since the plan was made stops the swap.
 
 state=${GOLDENTOOTH_STATE:-/var/lib/goldentooth}
+installed=/usr/local/sbin/goldentooth-host
 tab=$(printf '\t')
 kept=10
 boot_unit=goldentooth-rollback-boot.service
@@ -73,11 +74,21 @@ verb_history() {
   done
 }
 
-# @record ID: a tar of the record of one kept deployment, and of the key.
+# @record ID: a tar of the record of one kept deployment.
 verb_record() {
   is_id "$1" || return
-  cd "$state/deployments/$1/record" 2>/dev/null || { complain "no record of $1"; return 66; }
+  cd "$state/deployments/$1/record" 2>/dev/null || { complain "no record of $1 is kept"; return 66; }
   LC_ALL=C tar --create manifest.json files
+}
+
+# @pristine PATH...: those that are as their Debian package left them.
+verb_pristine() {
+  packaged=$(dpkg-query --show --showformat='${Conffiles}\n')
+  for path; do
+    [ -f "$path" ] && [ ! -L "$path" ] || continue
+    sum=$(md5sum <"$path" | cut -d' ' -f1)
+    ! printf '%s\n' "$packaged" | grep -Fxq -e " $path $sum" || printf '%s\n' "$path"
+  done
 }
 
 # -- the lock ---------------------------------------------------------------------------
@@ -107,20 +118,39 @@ verb_unlock() {
   [ "$(cut -f1 <"$state/lock" 2>/dev/null)" != "$1" ] || rm -f "$state/lock"
 }
 
+holds_lock() { # ID
+  is_id "$1" || return
+  [ "$(cut -f1 <"$state/lock" 2>/dev/null)" = "$1" ] || { complain "$1 does not hold the lock"; return 75; }
+}
+
 # -- before anything changes ------------------------------------------------------------
 
-# @stage ID <tar: new/ plan activate units record/ program about
+# @stage ID <tar: new/ plan activate units record/ key program about
+# With a file `from` in place of new/ and record/: both come from that kept deployment, here.
 verb_stage() {
-  is_id "$1" || return
+  holds_lock "$1" || return
   folder=$state/deployments/$1
   umask 077
   rm -rf "$folder" && mkdir -p "$folder" || return
-  if tar --extract --no-same-owner --no-same-permissions --directory="$folder" && stage_may "$folder"; then
+  if tar --extract --no-same-owner --no-same-permissions --directory="$folder" && stage_may "$folder" && stage_kept "$folder"; then
     echo staged >"$folder/state" && rm -rf "$state/scratch" && mkdir "$state/scratch" &&
       ln -sfn "deployments/$1/new" "$state/staged" && sync -f "$folder" && return
   fi
   rm -rf "$folder"
   return 74
+}
+
+stage_kept() { # FOLDER
+  [ -e "$1/from" ] || return 0
+  from=$(cat "$1/from")
+  is_id "$from" || return
+  [ "$from" = applied ] && from=$state/applied || from=$state/deployments/$from/record
+  [ -d "$from" ] || { complain "no record of $(cat "$1/from") is kept"; return 66; }
+  cp -a "$from" "$1/record" && mkdir "$1/new" || return
+  while IFS=$tab read -r action path _; do
+    [ "$action" = remove ] && continue
+    mkdir -p "$1/new${path%/*}" && cp -a "$from/files$path" "$1/new$path" || return
+  done <"$1/plan"
 }
 
 stage_may() { # FOLDER
@@ -141,7 +171,7 @@ stage_may() { # FOLDER
 # @backup ID: keep what the plan touches, and check that it is what the plan was made from.
 # A hard link costs no space: the swap puts a new file in the old one's place.
 verb_backup() {
-  is_id "$1" || return
+  holds_lock "$1" || return
   folder=$state/deployments/$1 before=$state/deployments/$1/before
   umask 077
   rm -rf "$before" && mkdir -p "$before/files" || return
@@ -176,9 +206,10 @@ verb_abort() {
 # @arm ID SECONDS: from now on the host goes back by itself unless @confirm comes in time, after a
 # reboot too. AccuracySec: timers are otherwise up to a minute late.
 verb_arm() {
-  is_id "$1" && alone || return
+  holds_lock "$1" && alone || return
   folder=$state/deployments/$1
   [ ! -L "$state/armed" ] || { complain "armed $(readlink "$state/armed")"; return 76; }
+  [ "$(cat "$folder/state" 2>/dev/null)" = backed-up ] || { complain "$1 is not backed up"; return 70; }
   case ${2-} in '' | *[!0-9]*) complain "not a number of seconds: ${2-}"; return 64 ;; esac
   why="not confirmed within $2 s"
   mkdir -p /etc/systemd/system/sysinit.target.wants &&
@@ -188,7 +219,7 @@ verb_arm() {
     sync -f "$folder" && sync -f "/etc/systemd/system/$boot_unit" || return
   systemctl reset-failed "$timer.timer" "$timer.service" 2>/dev/null
   systemd-run --quiet --collect --unit="$timer" --on-active="$2" --timer-property=AccuracySec=100ms \
-    /bin/sh "$folder/program" rollback "$1" "$why" && return
+    /bin/sh "$folder/program" verb rollback "$1" "$why" && return
   disarm
   return 71
 }
@@ -205,7 +236,7 @@ ConditionPathIsSymbolicLink=$state/armed
 
 [Service]
 Type=oneshot
-ExecStart=/bin/sh $state/deployments/$1/program rollback $1 "the host was restarted before it was confirmed" boot
+ExecStart=/bin/sh $state/deployments/$1/program verb rollback $1 "the host was restarted before it was confirmed" boot
 END
 }
 
@@ -242,7 +273,7 @@ verb_swap() {
 # followed; extended attributes of the old file (SELinux labels) go to the new one.
 put() {
   into=${2%/*}
-  [ -d "$into/" ] || make_folder "$into" || return
+  [ -d "$into/" ] || parent_folder "$into" || return
   new=$(mktemp "$into/.goldentooth-XXXXXX") || return
   if cat -- "$1" >"$new" && copy_attributes "$2" "$new" && chown -- "$3" "$new" &&
     chmod -- "$4" "$new" && sync -- "$new" && mv -fT -- "$new" "$2" && sync -- "$into/"; then
@@ -252,7 +283,7 @@ put() {
   return 74
 }
 
-make_folder() { # PATH: its parents too, root's, 0755
+parent_folder() { # PATH: its parents too, root's, 0755
   (umask 022 && mkdir -p -- "$1")
 }
 
@@ -264,6 +295,8 @@ copy_attributes() { # FROM TO
 verb_activate() {
   is_id "$1" || return
   folder=$state/deployments/$1 old=$state/deployments/$1/before/files
+  [ "$(cat "$folder/state" 2>/dev/null)" = swapped ] || { complain "$1 is not swapped in"; return 70; }
+  systemctl daemon-reload || return
   run_lines "$folder/activate" || return
   echo activated >"$folder/state"
 }

@@ -1,0 +1,188 @@
+"""What the controller remembers of deployments: one JSON line an event, synced as it is written.
+
+The process may be killed after any of them; what is missing at the end tells the next run what
+it has to finish. Holding the journal keeps a second deployment from this folder away.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from getpass import getuser
+from pathlib import Path
+from socket import gethostname
+from typing import Any
+
+from goldentooth.errors import DeploymentError, OutputError
+
+FORMAT = "goldentooth-net/journal/1"
+NAME = "journal.jsonl"
+
+BEGIN, END = "begin", "end"
+FINAL = frozenset({"confirmed", "rolled back", "aborted", "refused"})
+"""The last event of a host in a deployment: nothing of it is open there after one of these."""
+
+
+def operator() -> str:
+    """Return who deploys, as ``user@machine``."""
+    return f"{getuser()}@{gethostname()}"
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of the journal; ``host`` is empty for what concerns the whole deployment."""
+
+    at: str
+    deployment: str
+    event: str
+    host: str = ""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One deployment, from its events."""
+
+    deployment: str
+    events: tuple[Event, ...]
+
+    @property
+    def began(self) -> Event:
+        """Its first event."""
+        return self.events[0]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it broke off: it has no end."""
+        return all(event.event != END for event in self.events)
+
+    @property
+    def hosts(self) -> dict[str, str]:
+        """The last event of each host, by its name."""
+        return {event.host: event.event for event in self.events if event.host}
+
+    @property
+    def open_hosts(self) -> dict[str, str]:
+        """The last event of each host on which something may be open."""
+        return {host: event for host, event in self.hosts.items() if event not in FINAL}
+
+    @property
+    def result(self) -> str:
+        """How it ended, in a few words."""
+        if self.is_open:
+            return "broke off"
+        return str(self.events[-1].detail.get("result", "ended"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON takes it."""
+        return {
+            "deployment": self.deployment,
+            "at": self.began.at,
+            "by": self.began.detail.get("by", ""),
+            "what": self.began.detail.get("what", {}),
+            "result": self.result,
+            "hosts": self.hosts,
+        }
+
+
+class Journal:
+    """The journal in ``folder``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / NAME
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Return every deployment, oldest first; a line that was cut off counts as not written."""
+        events: dict[str, list[Event]] = {}
+        for event in self._events():
+            events.setdefault(event.deployment, []).append(event)
+        return tuple(Entry(name, tuple(found)) for name, found in events.items())
+
+    def _events(self) -> Iterator[Event]:
+        try:
+            lines = self.path.read_bytes().splitlines()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise OutputError(f"{self.path} cannot be read: {error.strerror}") from error
+        for line in lines:
+            try:
+                fields = json.loads(line)
+                yield Event(
+                    fields["at"],
+                    fields["deployment"],
+                    fields["event"],
+                    fields.get("host", ""),
+                    fields.get("detail", {}),
+                )
+            except (ValueError, KeyError, TypeError):
+                continue
+
+    @contextmanager
+    def held(self) -> Iterator[Writer]:
+        """Hold the journal, so that no other process here deploys meanwhile; write to it.
+
+        Raises:
+            DeploymentError: if another process holds it, with who and since when.
+            OutputError: if it cannot be written.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise OutputError(f"{self.path} cannot be written: {error.strerror}") from error
+        with os.fdopen(descriptor, "rb+", buffering=0) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise DeploymentError(self._who_holds()) from None
+            yield Writer(file.fileno(), needs_newline=self._ends_cut_off())
+
+    def _who_holds(self) -> str:
+        last = self.entries()[-1:]
+        who = f" by {last[0].began.detail.get('by')} since {last[0].began.at}" if last else ""
+        return (
+            f"another deployment is under way from here{who}\n"
+            f"    wait for it to end ({self.path})"
+        )
+
+    def _ends_cut_off(self) -> bool:
+        content = self.path.read_bytes()
+        return bool(content) and not content.endswith(b"\n")
+
+
+class Writer:
+    """Writes events, each synced before the next thing is done."""
+
+    def __init__(self, descriptor: int, *, needs_newline: bool) -> None:
+        self._descriptor = descriptor
+        self._prefix = b"\n" if needs_newline else b""
+
+    def write(self, deployment: str, event: str, host: str = "", **detail: Any) -> None:
+        """Append one event.
+
+        Raises:
+            OutputError: if it could not be written to the end.
+        """
+        fields = {
+            "format": FORMAT,
+            "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "deployment": deployment,
+            "event": event,
+            **({"host": host} if host else {}),
+            **({"detail": detail} if detail else {}),
+        }
+        line = self._prefix + json.dumps(fields, ensure_ascii=False).encode() + b"\n"
+        self._prefix = b""
+        try:
+            if os.write(self._descriptor, line) != len(line):
+                self._prefix = b"\n"
+                raise OutputError("the journal could not be written: no space left")
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise OutputError(f"the journal could not be written: {error.strerror}") from error

@@ -1,0 +1,382 @@
+"""A plan: what a deployment would change on each host, why, and what that disturbs. Pure.
+
+It is made from the same comparison as drift, so what `drift` calls pending is what the plan
+changes; what `drift` calls drift or conflict blocks it, unless that is to be overwritten.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from goldentooth.activation import Activation
+from goldentooth.applied import (
+    FOLDER,
+    AppliedFile,
+    Baseline,
+    applied_file,
+    keyed_hash,
+    manifest_bytes,
+)
+from goldentooth.artifact import Artifact, diff_texts
+from goldentooth.compare.secrets import mask
+from goldentooth.drift import DriftState, HostDrift, Item
+from goldentooth.model import Network, Node
+from goldentooth.services import Service
+from goldentooth.transports import HostFile
+
+FORMAT = "goldentooth-net/plan/1"
+
+STAGED = f"{FOLDER}/staged"
+SCRATCH = f"{FOLDER}/scratch"
+
+
+class Action(Enum):
+    """What happens to one file."""
+
+    CREATE = "create"
+    CHANGE = "change"
+    REMOVE = "remove"
+    RECORD = "record"
+    """It is as intended already; only the host's record of it is brought up to date."""
+    LOAD = "load"
+    """No file changes; what runs is brought in line with the files."""
+
+
+_ACTIONS = {
+    DriftState.PENDING: Action.CHANGE,
+    DriftState.MISSING: Action.CREATE,
+    DriftState.CONVERGED: Action.RECORD,
+    DriftState.NOT_LOADED: Action.LOAD,
+}
+_BLOCKING = {
+    DriftState.DRIFT: "changed on the host",
+    DriftState.CONFLICT: "changed on the host, and in the facts",
+    DriftState.NO_BASELINE: "there already, and nobody knows whose",
+}
+
+
+@dataclass(frozen=True)
+class Change:
+    """One file, or one running state, and what happens to it."""
+
+    action: Action
+    service: str
+    path: str
+    detail: str = ""
+    diff: str = field(default="", repr=False)
+    expected: str = "absent"
+    """SHA-256 of what is there now, ``absent`` or ``link``: it must still be so at the swap."""
+    artifact: Artifact | None = field(default=None, repr=False)
+
+    def to_dict(self, baseline: Baseline | None) -> dict[str, Any]:
+        """Return it as JSON takes it; the hash of a file that holds secrets is keyed, or left out.
+
+        What is short enough to be guessed could be found from a plain hash.
+        """
+        intended = self.artifact.sha256 if self.artifact else None
+        live: str | None = self.expected
+        if self.artifact and self.artifact.secrets:
+            live = keyed_hash(self.expected.encode(), baseline.key) if baseline else None
+        return {
+            "action": self.action.value,
+            "service": self.service,
+            "path": self.path,
+            "detail": self.detail,
+            "diff": self.diff,
+            "live": live,
+            "intended": intended,
+        }
+
+
+@dataclass(frozen=True)
+class HostPlan:
+    """What would happen on one host; ``blocked`` is what stands against it."""
+
+    host: str
+    changes: tuple[Change, ...] = ()
+    blocked: tuple[Item, ...] = ()
+    activations: tuple[Activation, ...] = ()
+    units: tuple[str, ...] = ()
+    disturbs: tuple[str, ...] = ()
+    baseline: Baseline | None = field(default=None, repr=False)
+    unknown: HostDrift | None = None
+    """Set if the host could not be read."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing happens there."""
+        return not self.changes
+
+    @property
+    def put(self) -> tuple[Change, ...]:
+        """The files that are written."""
+        return tuple(c for c in self.changes if c.action in {Action.CREATE, Action.CHANGE})
+
+    @property
+    def touched(self) -> tuple[Change, ...]:
+        """The files that are written or removed."""
+        return tuple(c for c in self.changes if c in self.put or c.action is Action.REMOVE)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON takes it."""
+        return {
+            "host": self.host,
+            "changes": [change.to_dict(self.baseline) for change in self.changes],
+            "blocked": [
+                {"path": item.subject, "state": item.state.value, "detail": item.detail}
+                for item in self.blocked
+            ],
+            "activations": [
+                {"command": each.command, "kind": each.kind} for each in self.activations
+            ],
+            "disturbs": list(self.disturbs),
+            "unknown": self.unknown.reason if self.unknown else None,
+        }
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a host's plan is made of, beside how it stands.
+
+    ``files`` are what is on the host, ``pristine`` those of them that are as a Debian package
+    left them: nobody's work is lost with them.
+    """
+
+    artifacts: Mapping[str, Artifact]
+    files: Mapping[str, HostFile | None]
+    baseline: Baseline | None
+    pristine: frozenset[str] = frozenset()
+    rotated: frozenset[str] = frozenset()
+    """Files whose text is as applied, and the value of a secret in them is not."""
+
+
+def plan_host(
+    network: Network,
+    node: Node,
+    services: Sequence[Service],
+    drift: HostDrift,
+    sources: Sources,
+    *,
+    overwrite: bool = False,
+) -> HostPlan:
+    """Return what a deployment would do on ``node``.
+
+    With ``overwrite`` what was changed on the host is no obstacle: the host's version is kept
+    in the deployment's backup.
+    """
+    if drift.state is not None and drift.state.is_unknown:
+        return HostPlan(node.name, unknown=drift)
+    changes, blocked = [], []
+    for item in drift.items:
+        change = _change(item, sources, overwrite=overwrite)
+        if change is not None:
+            changes.append(change)
+        elif item.state in _BLOCKING or item.state.is_unknown:
+            blocked.append(item)
+    touched = {c.path for c in changes if c.action not in {Action.RECORD, Action.LOAD}}
+    loads = {change.service for change in changes if change.action is Action.LOAD}
+    affected = [
+        (service, each)
+        for service in services
+        if node in service.hosts(network)
+        for each in service.activate(network, node)
+        if service.name in loads or each.is_for(_of(service.name, changes) & touched)
+    ]
+    units = (
+        unit
+        for service, each in affected
+        if each.kind != "set"
+        for unit in service.units(network, node)
+    )
+    return HostPlan(
+        node.name,
+        tuple(changes),
+        tuple(blocked),
+        tuple(dict.fromkeys(each for _, each in affected)),
+        tuple(dict.fromkeys(units)),
+        tuple(_disturbances(services, changes, sources)),
+        sources.baseline,
+    )
+
+
+def _of(service: str, changes: Iterable[Change]) -> set[str]:
+    return {change.path for change in changes if change.service == service}
+
+
+def _change(item: Item, sources: Sources, *, overwrite: bool) -> Change | None:
+    artifact = sources.artifacts.get(item.subject)
+    is_file = artifact is not None or (
+        sources.baseline is not None and item.subject in sources.baseline.files
+    )
+    action = _ACTIONS.get(item.state)
+    if item.state in _BLOCKING and (overwrite or item.subject in sources.pristine):
+        action = Action.CHANGE if is_file else Action.LOAD
+    if item.state is DriftState.NO_BASELINE and item.detail == "as intended":
+        action = Action.RECORD
+    if item.state is DriftState.IN_SYNC and item.subject in sources.rotated:
+        action = Action.CHANGE
+    if action is None:
+        return None
+    live = sources.files.get(item.subject)
+    if action in {Action.CHANGE, Action.CREATE}:
+        action = _precise(artifact, live)
+    detail = "the value of a secret has changed" if item.subject in sources.rotated else ""
+    diff = item.diff
+    if action in {Action.CHANGE, Action.CREATE, Action.REMOVE}:
+        diff = _diff(item.subject, artifact, live)
+    return Change(
+        action, item.service, item.subject, detail or item.detail, diff, _hash(live), artifact
+    )
+
+
+def _precise(artifact: Artifact | None, live: HostFile | None) -> Action:
+    if artifact is None:
+        return Action.REMOVE
+    return Action.CREATE if live is None else Action.CHANGE
+
+
+def _diff(path: str, artifact: Artifact | None, live: HostFile | None) -> str:
+    intended = artifact.text if artifact else None
+    before = mask(intended or "", _text(live)) if live else None
+    return diff_texts(before, intended, path.lstrip("/"))
+
+
+def _text(live: HostFile) -> str:
+    return live.content.decode(errors="surrogateescape")
+
+
+def _hash(live: HostFile | None) -> str:
+    if live is None:
+        return "absent"
+    return "link" if live.kind == "link" else hashlib.sha256(live.content).hexdigest()
+
+
+def _disturbances(
+    services: Sequence[Service], changes: Iterable[Change], sources: Sources
+) -> Iterator[str]:
+    by_name = {service.name: service for service in services}
+    for change in changes:
+        if change.action in {Action.RECORD, Action.LOAD} or change.service not in by_name:
+            continue
+        live = sources.files.get(change.path)
+        after = change.artifact.text if change.artifact else ""
+        before = mask(after, _text(live)) if live else ""
+        yield from by_name[change.service].disturbs(change.path, before, after)
+
+
+# -- what goes to the host ---------------------------------------------------------------
+
+
+def rotated_secrets(
+    artifacts: Iterable[Artifact], baseline: Baseline | None, fill: Callable[[str], str]
+) -> frozenset[str]:
+    """Return the paths whose text is as applied, while a secret in them has another value."""
+    if baseline is None:
+        return frozenset()
+    return frozenset(
+        artifact.path
+        for artifact in artifacts
+        if artifact.secrets
+        and (was := baseline.files.get(artifact.path))
+        and was.is_of(artifact)
+        and was.keyed != keyed_hash(fill(artifact.text).encode(), baseline.key)
+    )
+
+
+def judge_commands(plan: HostPlan) -> dict[str, str]:
+    """Return the native judges' commands on the staged files, by path."""
+    return {
+        change.path: judge_command(change.artifact)
+        for change in plan.put
+        if change.artifact and change.artifact.judge
+    }
+
+
+def judge_command(artifact: Artifact) -> str:
+    """Return the command with which the host judges ``artifact`` once it is staged there."""
+    staged = STAGED + artifact.path
+    stem = artifact.path.rpartition("/")[2].rpartition(".")[0]
+    words = artifact.judge.command if artifact.judge else ()
+    return " ".join(word.format(file=staged, stem=stem, scratch=SCRATCH) for word in words)
+
+
+def stage_archive(
+    plan: HostPlan,
+    key: bytes,
+    fill: Callable[[str], str],
+    program: str,
+    *,
+    deployment: str,
+    at: str,
+    by: str,
+) -> bytes:
+    """Return the tar of everything that a host needs for its part; secrets are filled in.
+
+    ``key`` is the host's key for keyed hashes. The record holds what was applied before and
+    stays, and what this deployment adds.
+    """
+    filled = {
+        change.path: fill(change.artifact.text).encode()
+        for change in plan.changes
+        if change.artifact
+    }
+    copies, lines = _record(plan, key, filled)
+    members = {
+        **{f"new{change.path}": filled[change.path] for change in plan.put},
+        "plan": _lines(map(_plan_line, plan.touched)),
+        "activate": _lines(each.command for each in plan.activations),
+        "units": _lines(plan.units),
+        "about": f"{at}\t{by}\n".encode(),
+        "program": program.encode(),
+        "key": key,
+        "record/manifest.json": manifest_bytes(
+            plan.host, lines.values(), deployment=deployment, at=at, by=by
+        ),
+        **{f"record/files{path}": content for path, content in copies.items()},
+    }
+    return archive(members)
+
+
+def _record(
+    plan: HostPlan, key: bytes, filled: Mapping[str, bytes]
+) -> tuple[dict[str, bytes], dict[str, AppliedFile]]:
+    copies = dict(plan.baseline.copies) if plan.baseline else {}
+    lines = dict(plan.baseline.files) if plan.baseline else {}
+    for change in plan.changes:
+        if change.action is Action.LOAD:
+            continue
+        if change.artifact is None:
+            copies.pop(change.path, None)
+            lines.pop(change.path, None)
+            continue
+        copies[change.path] = filled[change.path]
+        lines[change.path] = applied_file(change.artifact, filled[change.path], key)
+    return copies, lines
+
+
+def _plan_line(change: Change) -> str:
+    if change.artifact is None:
+        return f"remove\t{change.path}\t-\t-\t{change.expected}"
+    mode = f"{change.artifact.mode:04o}"
+    return f"put\t{change.path}\t{change.artifact.owner}\t{mode}\t{change.expected}"
+
+
+def _lines(lines: Iterable[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def archive(members: Mapping[str, bytes]) -> bytes:
+    """Return a tar of ``members``, contents by name; root's, readable by root only."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for name, content in members.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content), 0o600
+            tar.addfile(entry, io.BytesIO(content))
+    return packed.getvalue()
