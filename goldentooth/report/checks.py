@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
-import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from goldentooth.check import CheckResult, State
+from goldentooth.report.junit import Case, junit_xml
+from goldentooth.report.prometheus import Gauge, metrics_text
 from goldentooth.report.table import counted, format_table, paint
 
 FORMAT = "goldentooth-net/verify/1"
-
-_NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that XML 1.0 cannot hold (§2.2)."""
 
 _COLOURS = {State.PASSED: "green", State.FAILED: "red", State.UNKNOWN: "yellow"}
 
@@ -81,57 +78,32 @@ class VerifyReport:
 
     def junit(self) -> str:
         """Return JUnit's XML: a suite a host, a case a check."""
-        top = ET.Element("testsuites", name="goldentooth-net verify")
-        for host, results in self._by_host().items():
-            failures = sum(r.outcome.state is State.FAILED for r in results)
-            errors = sum(r.outcome.state is State.UNKNOWN for r in results)
-            suite = ET.SubElement(
-                top,
-                "testsuite",
-                name=host,
-                tests=str(len(results)),
-                failures=str(failures),
-                errors=str(errors),
-            )
-            for result in results:
-                case = ET.SubElement(
-                    suite, "testcase", classname=result.service, name=result.check.id
-                )
-                if result.outcome.state is not State.PASSED:
-                    kind = "failure" if result.outcome.state is State.FAILED else "error"
-                    message = f"expected {result.check.expected}; seen {result.outcome.seen}"
-                    message = _NOT_XML.sub("?", message)
-                    ET.SubElement(case, kind, message=message)
-        ET.indent(top)
-        return ET.tostring(top, encoding="unicode", xml_declaration=True)
+        return junit_xml(
+            "goldentooth-net verify",
+            ((host, map(_case, results)) for host, results in self._by_host().items()),
+        )
 
     def prometheus(self) -> str:
         """Return metrics in the text format, for node exporter's textfile collector."""
-        lines = [
-            "# HELP goldentooth_check_passed Whether a live check passed (1), else 0.",
-            "# TYPE goldentooth_check_passed gauge",
-        ]
-        for result in self.results:
-            value = int(result.outcome.state is State.PASSED)
-            labels = _labels(
-                check=result.check.kind,
-                host=result.check.host,
-                service=result.service,
-                subject=result.check.subject,
+        passed = (
+            (_labels(result), int(result.outcome.state is State.PASSED)) for result in self.results
+        )
+        counts = (({"state": state.value}, len(self.in_state(state))) for state in State)
+        return metrics_text(
+            (
+                Gauge(
+                    "goldentooth_check_passed",
+                    "Whether a live check passed (1), else 0.",
+                    tuple(passed),
+                ),
+                Gauge("goldentooth_checks", "How many live checks are in a state.", tuple(counts)),
+                Gauge(
+                    "goldentooth_verify_duration_seconds",
+                    "How long all live checks took.",
+                    (({}, self.seconds),),
+                ),
             )
-            lines.append(f"goldentooth_check_passed{labels} {value}")
-        lines += [
-            "# HELP goldentooth_checks How many live checks are in a state.",
-            "# TYPE goldentooth_checks gauge",
-            *(
-                f"goldentooth_checks{_labels(state=state.value)} {len(self.in_state(state))}"
-                for state in State
-            ),
-            "# HELP goldentooth_verify_duration_seconds How long all live checks took.",
-            "# TYPE goldentooth_verify_duration_seconds gauge",
-            f"goldentooth_verify_duration_seconds {self.seconds:.3f}",
-        ]
-        return "\n".join(lines) + "\n"
+        )
 
     def _by_host(self) -> Mapping[str, list[CheckResult]]:
         by_host: dict[str, list[CheckResult]] = {}
@@ -146,9 +118,19 @@ def _line(result: CheckResult, *, colour: bool) -> str:
     return f"{word} {result.check.id}: expected {result.check.expected}; seen {result.outcome.seen}"
 
 
-def _labels(**labels: str) -> str:
-    quoted = (
-        '{}="{}"'.format(name, value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n"))
-        for name, value in labels.items()
-    )
-    return "{" + ",".join(quoted) + "}"
+def _case(result: CheckResult) -> Case:
+    check, outcome = result.check, result.outcome
+    if outcome.state is State.PASSED:
+        return Case(result.service, check.id)
+    problem: Literal["failure", "error"] = "failure" if outcome.state is State.FAILED else "error"
+    message = f"expected {check.expected}; seen {outcome.seen}"
+    return Case(result.service, check.id, problem, message)
+
+
+def _labels(result: CheckResult) -> dict[str, str]:
+    return {
+        "check": result.check.kind,
+        "host": result.check.host,
+        "service": result.service,
+        "subject": result.check.subject,
+    }
