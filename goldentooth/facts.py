@@ -18,7 +18,9 @@ from goldentooth.values import (
     Asn,
     DomainName,
     Duration,
+    FilePath,
     HostName,
+    HttpsUrl,
     InterfaceChoice,
     InterfaceName,
     KubernetesVersion,
@@ -54,6 +56,25 @@ class Acceptance(Facts, frozen=True, kw_only=True):
     reason: Annotated[Phrase, Meta(description="why it is kept", examples=["known, and kept"])]
 
 
+class OpnsenseApi(Facts, frozen=True, kw_only=True):
+    """How an OPNsense router's API is reached; its certificate is always checked."""
+
+    url: Annotated[
+        HttpsUrl | None, Meta(description="where it is; https and the host's address if absent")
+    ] = None
+    key: Annotated[Secret, Meta(description="API key, by reference")] = "${env:OPNSENSE_KEY}"
+    secret: Annotated[Secret, Meta(description="API secret, by reference")] = (
+        "${env:OPNSENSE_SECRET}"
+    )
+    ca: Annotated[
+        FilePath | None,
+        Meta(
+            description="certificates that the router's is checked against;"
+            " those that this machine trusts if absent"
+        ),
+    ] = None
+
+
 class NodeFacts(Facts, frozen=True, kw_only=True):
     """Facts of one machine; a group or the defaults may state them for many."""
 
@@ -81,6 +102,10 @@ class NodeFacts(Facts, frozen=True, kw_only=True):
             " straight onto the segment, through the router, or by no route of its own"
         ),
     ] = "via-router"
+    opnsense_api: Annotated[
+        OpnsenseApi | None,
+        Meta(description="the router's API, for platform opnsense; defaults if absent"),
+    ] = None
     node_labels: Annotated[
         dict[LabelName, LabelValue],
         Meta(description="labels that the kubelet registers its node with"),

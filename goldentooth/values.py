@@ -246,6 +246,23 @@ SocketUrl = Annotated[
         "as in unix:///run/containerd/containerd.sock",
     ),
 ]
+HttpsUrl = Annotated[
+    str,
+    _text(
+        rf"https://(?:{_LABEL}(?:\.{_LABEL})*|{_OCTET}(?:\.{_OCTET}){{3}})(?::[0-9]{{1,5}})?",
+        "is not an https address",
+        "https://host or https://host:port, without a path, as in https://10.4.0.1",
+    ),
+]
+FilePath = Annotated[
+    str,
+    _text(
+        r"[A-Za-z0-9_./-]+",
+        "is not a file's path",
+        "absolute, or from the project's folder on, as in certificates/router.crt",
+        longest=500,
+    ),
+]
 Duration = Annotated[
     str,
     _text(
