@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from fractions import Fraction
 from typing import Any, ClassVar
 
 
@@ -23,6 +24,10 @@ class Output:
     stderr: bytes = b""
     status: int = 0
     is_truncated: bool = False
+    is_late: bool = False
+    """It was ended because its time was over; what it had printed by then is there."""
+    is_missing: bool = False
+    """The host broke off before it answered this."""
 
     @property
     def text(self) -> str:
@@ -32,6 +37,10 @@ class Output:
     @property
     def complaint(self) -> str:
         """Why it failed, in one line: the last line of its standard error, or its status."""
+        if self.is_missing:
+            return "the host broke off before it answered this"
+        if self.is_late:
+            return "no end in its time"
         lines = self.stderr.decode(errors="replace").strip().splitlines()
         return lines[-1] if lines else f"exit status {self.status}"
 
@@ -77,6 +86,8 @@ class Check(ABC):
 
     kind: ClassVar[str]
     """As in ``bgp.session``; with the subject in brackets it is the check's id."""
+    quorum: ClassVar[Fraction | None] = None
+    """The share of all checks of this kind that must stay good while hosts are changed."""
     column: ClassVar[str] = ""
     """Its title where hosts are lines, if it tells how the host of that name is."""
 
@@ -174,6 +185,9 @@ def unknown_all(checks: Iterable[tuple[str, Check]], reason: str) -> tuple[Check
 
 
 def _judge(check: Check, outputs: Mapping[str, Output]) -> Outcome:
+    for read in check.reads():
+        if outputs[read].is_late or outputs[read].is_missing:
+            return Outcome(State.UNKNOWN, f"`{read}`: {outputs[read].complaint}")
     try:
         return check.judge(outputs)
     except UnreadableError as error:

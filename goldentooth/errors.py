@@ -86,5 +86,17 @@ class AuthenticationError(TransportError):
     """The host answers, but refuses the user."""
 
 
+class PrivilegeError(TransportError):
+    """The host knows the user, but does not let it do what only root may."""
+
+
+class InexactError(TransportError):
+    """This way to the host cannot carry it to the byte."""
+
+
 class TooSlowError(TransportError):
     """The host did not finish in the time that it was given."""
+
+
+class DeploymentError(GoldentoothError):
+    """A deployment cannot begin, or not go on; the message says where things stand."""

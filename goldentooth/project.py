@@ -41,9 +41,14 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from nornir.core.processor import Processor
 
+    from goldentooth.deployment import Options
+    from goldentooth.journal import Journal
     from goldentooth.report.checks import VerifyReport
     from goldentooth.report.drift import DriftReport
+    from goldentooth.report.plan import DeployReport, Plan
+    from goldentooth.rollout import Fleet
     from goldentooth.rules import Finding
+    from goldentooth.secrets import Secrets
     from goldentooth.survey import HostSurvey
 
 _PLUGIN_OPTIONS = tuple(signature(GoldentoothInventory).parameters)
@@ -374,6 +379,90 @@ class Project:
             outcome = run_for_all(nornir, collect_host, stop, name="drift", intents=intents)
         nornir.close_connections(on_failed=True)
         return {name: surveyed(name, outcome[name]) for name in intents}
+
+    def plan(
+        self,
+        *,
+        hosts: Sequence[str] = (),
+        groups: Sequence[str] = (),
+        services: Sequence[str] = (),
+        overwrite: bool = False,
+        secrets: Secrets | None = None,
+        workers: int | None = None,
+        processors: Iterable[Processor] = (),
+    ) -> Plan:
+        """Read the hosts and return what a deployment would change; see :mod:`goldentooth.plan`.
+
+        With ``secrets`` they are looked up, and one that has another value now is a change.
+
+        Raises:
+            UsageError: if the selection is empty or names what is not there.
+            RenderError: if what is intended cannot be made.
+            SecretError: if a secret cannot be had.
+        """
+        from goldentooth.planning import plan_hosts
+
+        started, clock = datetime.now(UTC), monotonic()
+        surveys = self.survey(
+            hosts=hosts, groups=groups, services=services, workers=workers, processors=processors
+        )
+        return plan_hosts(
+            self, surveys, services, started, clock, overwrite=overwrite, secrets=secrets
+        )
+
+    def deploy(
+        self,
+        *,
+        hosts: Sequence[str] = (),
+        groups: Sequence[str] = (),
+        services: Sequence[str] = (),
+        overwrite: bool = False,
+        options: Options | None = None,
+        expected: Mapping[str, Any] | None = None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> DeployReport:
+        """Bring the hosts to what is intended; each gets back by itself if that goes wrong.
+
+        ``expected`` is a plan's ``to_dict()``: nothing else than that is done. ``say`` is given
+        a line whenever something has been reached.
+
+        Raises:
+            DeploymentError: if it cannot begin; nothing has been changed.
+        """
+        from goldentooth.deployment import Options
+        from goldentooth.planning import deploy, refuse_other_plan
+        from goldentooth.secrets import Secrets
+
+        secrets = Secrets(self.folder)
+        chosen: dict[str, Any] = {"hosts": hosts, "groups": groups, "services": services}
+
+        def plan() -> Plan:
+            made = self.plan(**chosen, overwrite=overwrite, secrets=secrets)
+            if expected is not None:
+                refuse_other_plan(made, expected)
+            return made
+
+        what = {key: list(value) for key, value in chosen.items() if value}
+        return deploy(self, plan, options or Options(), secrets, say=say, what=what)
+
+    @property
+    def journal(self) -> Journal:
+        """What is remembered of deployments from here."""
+        from goldentooth.journal import Journal
+
+        return Journal(self._path("journal", "journal"))
+
+    def fleet(self, say: Callable[[str], None] = lambda _: None) -> Fleet:
+        """Return all hosts with all live checks, for a deployment to act through."""
+        from goldentooth.rollout import Fleet
+
+        checks = tuple(
+            (node.name, service.name, check)
+            for service in self.services()
+            for node in service.hosts(self.network)
+            for check in service.checks(self.network, node)
+        )
+        return Fleet(self.network, self.nornir, checks, say)
 
     def _path(self, setting: str, default: str) -> Path:
         value = self.config.user_defined.get(setting, default)

@@ -22,6 +22,8 @@ class HostSurvey:
 
     drift: HostDrift
     collected: Collected | None = field(default=None, repr=False)
+    artifacts: tuple[Artifact, ...] = field(default=(), repr=False)
+    """What is intended there."""
 
 
 def host_intents(

@@ -24,6 +24,10 @@ VERBS = {
     "twin": "the whole network as real Debian hosts on this machine",
     "verify": "check that the live network is what the facts say",
     "drift": "compare the hosts with what was applied and what is intended",
+    "deploy": "show what would be changed on the hosts; with --commit, change it safely",
+    "rollback": "bring hosts back to what was applied, last or earlier",
+    "history": "what was deployed, when, by whom, and what became of it",
+    "adopt": "take what is on hosts for what was applied there",
     "schema": "write the JSON Schema of the inventory, for editors",
 }
 """Every verb with one line about it; the runbook is the module of that name."""

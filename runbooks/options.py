@@ -82,7 +82,17 @@ def write_output(arguments: Namespace, text: str) -> None:
             raise OutputError("stdout is closed: use --output")
         sys.stdout.write(text)
         return
-    target = Path(arguments.output)
+    write_file(arguments.output, text)
+
+
+def write_file(name: str, text: str) -> None:
+    """Write ``text`` to the file ``name``, whole or not at all.
+
+    Raises:
+        OutputError: if it cannot be written; what was there is unchanged.
+    """
+    target = Path(name)
+    text = text if text.endswith("\n") or not text else f"{text}\n"
     try:
         if target.exists() and not target.is_file():  # /dev/stdout, a pipe: nothing to replace
             target.write_text(text, encoding="utf-8")
@@ -90,7 +100,7 @@ def write_output(arguments: Namespace, text: str) -> None:
             _replace(target.resolve(), text)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise OutputError(f"{arguments.output} cannot be written: {reason}") from error
+        raise OutputError(f"{name} cannot be written: {reason}") from error
 
 
 def _replace(target: Path, text: str) -> None:

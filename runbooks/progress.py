@@ -68,3 +68,8 @@ class Progress:
             self.bar.start()
         if self.bar_task is not None:
             self.bar.update(self.bar_task, completed=self.done)
+
+
+def say(line: str) -> None:
+    """Tell a person what has been reached, where results do not go."""
+    print(line, file=sys.stderr, flush=True)

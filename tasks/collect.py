@@ -48,12 +48,11 @@ def collect_host(task: Task, intents: Mapping[str, HostIntent]) -> Result:
         collected = _collected(outputs, collect)
     except TransportError as error:
         state = next(state for kind, state in _STATES if isinstance(error, kind))
-        return _result(task, HostDrift(intent.host, state=state, reason=str(error)))
+        return _unknown(task, intent, state, str(error))
     except UnreadableError as error:
-        return _result(
-            task, HostDrift(intent.host, state=DriftState.UNREADABLE, reason=str(error))
-        )
-    return _result(task, judge_host(intent, collected), collected)
+        return _unknown(task, intent, DriftState.UNREADABLE, str(error))
+    survey = HostSurvey(judge_host(intent, collected), collected, intent.artifacts)
+    return Result(host=task.host, result=survey)
 
 
 def _collected(outputs: Mapping[str, Output], collect: str) -> Collected:
@@ -69,5 +68,6 @@ def _collected(outputs: Mapping[str, Output], collect: str) -> Collected:
     return Collected(files, record, outputs, rolled_back)
 
 
-def _result(task: Task, drift: HostDrift, collected: Collected | None = None) -> Result:
-    return Result(host=task.host, result=HostSurvey(drift, collected))
+def _unknown(task: Task, intent: HostIntent, state: DriftState, reason: str) -> Result:
+    drift = HostDrift(intent.host, state=state, reason=reason)
+    return Result(host=task.host, result=HostSurvey(drift, None, intent.artifacts))

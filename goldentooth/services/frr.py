@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -182,6 +183,7 @@ class BgpSession(Check):
     """
 
     kind = "bgp.session"
+    quorum = Fraction(1, 2)
     column = "session"
     subject: str
     host: str

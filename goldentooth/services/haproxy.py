@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 
 from goldentooth.activation import Activation
 from goldentooth.artifact import Draft, Judge
@@ -204,6 +205,7 @@ class HaproxyBackend(Check):
     """
 
     kind = "haproxy.backend"
+    quorum = Fraction(2, 3)
     column = "backend"
     subject: str
     host: str

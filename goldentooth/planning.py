@@ -1,0 +1,168 @@
+"""From what was read of the hosts to a plan: looks up what the comparison alone cannot tell."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from shlex import quote
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from goldentooth.applied import Baseline, BaselineError, read_baseline
+from goldentooth.deployment import UNCHANGED, Options, Outcome
+from goldentooth.drift import DriftState
+from goldentooth.errors import DeploymentError
+from goldentooth.journal import Writer, operator
+from goldentooth.plan import FORMAT, Sources, plan_host, rotated_secrets
+from goldentooth.report.plan import DeployReport, Plan
+from goldentooth.rollout import Fleet, Rollout, finish
+from goldentooth.transports import Command
+
+if TYPE_CHECKING:
+    from goldentooth.project import Project
+    from goldentooth.secrets import Secrets
+    from goldentooth.survey import HostSurvey
+
+
+def plan_hosts(
+    project: Project,
+    surveys: Mapping[str, HostSurvey],
+    services: Sequence[str],
+    started: datetime,
+    clock: float,
+    *,
+    overwrite: bool,
+    secrets: Secrets | None,
+) -> Plan:
+    """Return the plan for hosts that have been surveyed."""
+    pristine = _pristine(project.fleet(), surveys)
+    chosen = project.services(services)
+    plans = []
+    for host, survey in surveys.items():
+        baseline = _baseline(host, survey)
+        artifacts = {artifact.path: artifact for artifact in survey.artifacts}
+        rotated = (
+            rotated_secrets(artifacts.values(), baseline, secrets.fill) if secrets else frozenset()
+        )
+        files = survey.collected.files if survey.collected else {}
+        sources = Sources(artifacts, files, baseline, pristine.get(host, frozenset()), rotated)
+        node = project.network.nodes[host]
+        plans.append(
+            plan_host(project.network, node, chosen, survey.drift, sources, overwrite=overwrite)
+        )
+    broke_off = tuple(e.deployment for e in project.journal.entries() if e.is_open)
+    return Plan(tuple(plans), started, monotonic() - clock, broke_off)
+
+
+def _baseline(host: str, survey: HostSurvey) -> Baseline | None:
+    if survey.collected is None:
+        return None
+    try:
+        return read_baseline(host, survey.collected.record)
+    except BaselineError:
+        return None  # the survey has said so
+
+
+def _pristine(fleet: Fleet, surveys: Mapping[str, HostSurvey]) -> dict[str, frozenset[str]]:
+    """Ask the hosts without a record which files in the way are their packages' own."""
+    unknown = {
+        host: [item.subject for item in survey.drift.in_state(DriftState.NO_BASELINE)]
+        for host, survey in surveys.items()
+    }
+    commands = {
+        host: [Command(" ".join(("@pristine", *map(quote, paths))))]
+        for host, paths in unknown.items()
+        if paths
+    }
+    if not commands:
+        return {}
+    steps = fleet.step(commands)
+    fleet.hang_up()
+    return {
+        host: frozenset(step.outputs[0].text.splitlines())
+        for host, step in steps.items()
+        if step.is_done
+    }
+
+
+def deploy(
+    project: Project,
+    plan: Callable[[], Plan],
+    options: Options,
+    secrets: Secrets,
+    *,
+    say: Callable[[str], None],
+    what: Mapping[str, Any],
+) -> DeployReport:
+    """Finish what broke off, plan, and bring the plan about.
+
+    Raises:
+        DeploymentError: if another deployment is under way, or something is in the plan's way.
+    """
+    started, clock = datetime.now(UTC), monotonic()
+    fleet = project.fleet(say)
+    with project.journal.held() as writer:
+        finished = _finish_broken_off(project, fleet, writer, say)
+        made = plan()
+        _refuse_blocked(made, options)
+        if made.is_empty and not made.unknown:
+            outcomes = tuple(Outcome(host.host, UNCHANGED) for host in made.hosts)
+            return DeployReport("", outcomes, started, monotonic() - clock, finished=finished)
+        rollout = Rollout(fleet, made.hosts, options, secrets, by=operator())
+        outcomes, stopped = rollout.run(writer, what)
+        fleet.hang_up()
+    return DeployReport(rollout.name, outcomes, started, monotonic() - clock, stopped, finished)
+
+
+def _finish_broken_off(
+    project: Project, fleet: Fleet, writer: Writer, say: Callable[[str], None]
+) -> dict[str, dict[str, str]]:
+    finished = {}
+    for entry in project.journal.entries():
+        if entry.is_open:
+            say(f"deployment {entry.deployment} of {entry.began.at} broke off: finishing it")
+            finished[entry.deployment] = finish(entry, fleet, writer)
+            for host, outcome in finished[entry.deployment].items():
+                say(f"{host}: {outcome}")
+    fleet.hang_up()
+    return finished
+
+
+def _refuse_blocked(plan: Plan, options: Options) -> None:
+    if plan.blocked:
+        lines = (
+            f"    {host.host}: {item.state.value} {item.subject}"
+            for host in plan.blocked
+            for item in host.blocked
+        )
+        raise DeploymentError(
+            "nothing was changed: the hosts differ from what was last applied there\n"
+            + "\n".join(lines)
+            + "\n    look with `drift`; then --overwrite-drift (what is there is kept in the"
+            " back-up), or `adopt` it, or leave the host out"
+        )
+    if len(plan.unknown) > options.max_failures:
+        lines = (f"    {host.host}: {host.unknown.reason}" for host in plan.unknown if host.unknown)
+        raise DeploymentError(
+            f"nothing was changed: {len(plan.unknown)} of {len(plan.hosts)} hosts cannot be read,"
+            f" {options.max_failures} may (--max-failures)\n" + "\n".join(lines)
+        )
+
+
+def refuse_other_plan(plan: Plan, expected: Mapping[str, Any]) -> None:
+    """Refuse a plan that is not the expected one, a saved plan's ``to_dict()``.
+
+    Raises:
+        DeploymentError: if the format is not known, or a host's part is another by now.
+    """
+    if expected.get("format") != FORMAT:
+        raise DeploymentError(f"the saved plan's format is not {FORMAT}: make it again with --out")
+    saved = {host.get("host"): host for host in expected.get("hosts", ())}
+    now = {host["host"]: host for host in json.loads(json.dumps(plan.to_dict()))["hosts"]}
+    moved = [name for name in (saved | now) if saved.get(name) != now.get(name)]
+    if moved:
+        raise DeploymentError(
+            f"nothing was changed: the plan was made for another state of {', '.join(moved)}\n"
+            "    plan again, look at it, and commit that"
+        )

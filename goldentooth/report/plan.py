@@ -1,0 +1,195 @@
+"""A plan and what became of it, for people and machines."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from goldentooth.deployment import CONFIRMED, UNCHANGED, Outcome
+from goldentooth.plan import FORMAT, Action, HostPlan
+from goldentooth.report.table import counted, format_table, paint
+
+DEPLOY_FORMAT = "goldentooth-net/deploy/1"
+
+_SIGNS = {
+    Action.CREATE: ("+", "green"),
+    Action.CHANGE: ("~", "yellow"),
+    Action.REMOVE: ("-", "red"),
+    Action.RECORD: ("=", "dim"),
+    Action.LOAD: (">", "blue"),
+}
+_COLOURS = {"+": "green", "-": "red", "@": "blue"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a deployment would do, host by host, in inventory order; ``started`` in UTC."""
+
+    hosts: tuple[HostPlan, ...]
+    started: datetime
+    seconds: float
+    broke_off: tuple[str, ...] = ()
+    """Earlier deployments from here that have no end: the next --commit finishes them first."""
+
+    def __repr__(self) -> str:
+        return self.table()
+
+    @property
+    def blocked(self) -> tuple[HostPlan, ...]:
+        """The hosts on which something stands against it."""
+        return tuple(host for host in self.hosts if host.blocked)
+
+    @property
+    def unknown(self) -> tuple[HostPlan, ...]:
+        """The hosts that could not be read."""
+        return tuple(host for host in self.hosts if host.unknown is not None)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing would be done."""
+        return all(host.is_empty for host in self.hosts)
+
+    @property
+    def counts(self) -> Counter[Action]:
+        """How many files each action is for."""
+        return Counter(change.action for host in self.hosts for change in host.changes)
+
+    @property
+    def status(self) -> int:
+        """Exit status: 2 a host could not be read, 1 there is something to do or in the way."""
+        if self.unknown:
+            return 2
+        return 0 if self.is_empty and not self.blocked else 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON takes it; the format is versioned."""
+        return {
+            "format": FORMAT,
+            "started": self.started.isoformat(timespec="seconds"),
+            "seconds": round(self.seconds, 3),
+            "status": self.status,
+            "counts": {action.value: self.counts[action] for action in Action},
+            "broke_off": list(self.broke_off),
+            "hosts": [host.to_dict() for host in self.hosts],
+        }
+
+    def table(self, *, colour: bool = False) -> str:
+        """Return every change with its diff, what it disturbs, and a count."""
+        lines: list[str] = []
+        for host in self.hosts:
+            lines += _host_lines(host, colour=colour)
+        for name in self.broke_off:
+            lines += [
+                paint(
+                    f"deployment {name} broke off: --commit finishes it first", "yellow", on=colour
+                )
+            ]
+        return "\n".join((*lines, paint(self._count(), "bold", on=colour)))
+
+    def _count(self) -> str:
+        words = [
+            f"{self.counts[action]} to {action.value}" for action in Action if self.counts[action]
+        ]
+        changed = sum(not host.is_empty for host in self.hosts)
+        if not words:
+            words = ["nothing to do"]
+        total = f"{', '.join(words)}, on {changed} of {counted(len(self.hosts), 'host')}"
+        if self.blocked:
+            items = sum(len(host.blocked) for host in self.blocked)
+            total += f"; {items} in the way (--overwrite-drift, or adopt)"
+        if self.unknown:
+            total += f"; {len(self.unknown)} not reached"
+        return total
+
+
+def _host_lines(host: HostPlan, *, colour: bool) -> Iterator[str]:
+    if host.unknown is not None:
+        state = host.unknown.state.value if host.unknown.state else "unknown"
+        yield paint(f"{host.host}: {state}: {host.unknown.reason}", "red", on=colour)
+        yield ""
+        return
+    if host.is_empty and not host.blocked:
+        return
+    yield paint(host.host, "bold", on=colour)
+    for change in host.changes:
+        sign, hue = _SIGNS[change.action]
+        detail = f" ({change.detail})" if change.detail else ""
+        yield paint(
+            f"  {sign} {change.action.value} {change.path} [{change.service}]{detail}",
+            hue,
+            on=colour,
+        )
+        if change.action not in {Action.RECORD, Action.LOAD}:
+            yield from _diff_lines(change.diff, colour=colour)
+    for item in host.blocked:
+        detail = f" ({item.detail})" if item.detail else ""
+        words = f"  ! {item.state.value} {item.subject} [{item.service}]{detail}"
+        yield paint(words, "red", on=colour)
+        yield from _diff_lines(item.diff, colour=colour)
+    for activation in host.activations:
+        yield f"  {activation.kind}: {activation.command}"
+    if host.activations:
+        yield from (f"    {told}" for told in host.disturbs or ("no session is touched",))
+    yield ""
+
+
+def _diff_lines(diff: str, *, colour: bool) -> Iterator[str]:
+    for line in diff.splitlines():
+        hue = _COLOURS.get(line[:1])
+        yield f"      {paint(line, hue, on=colour) if hue else line}"
+
+
+@dataclass(frozen=True)
+class DeployReport:
+    """What became of each host; ``started`` in UTC, ``stopped`` says why it ended early."""
+
+    deployment: str
+    outcomes: tuple[Outcome, ...]
+    started: datetime
+    seconds: float
+    stopped: str = ""
+    finished: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Earlier deployments that had broken off, and what became of their hosts."""
+
+    def __repr__(self) -> str:
+        return self.table()
+
+    @property
+    def status(self) -> int:
+        """Exit status: 0 if every host is as planned, else 2."""
+        good = {CONFIRMED, UNCHANGED}
+        return 0 if all(outcome.word in good for outcome in self.outcomes) else 2
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON takes it; the format is versioned."""
+        return {
+            "format": DEPLOY_FORMAT,
+            "deployment": self.deployment,
+            "started": self.started.isoformat(timespec="seconds"),
+            "seconds": round(self.seconds, 3),
+            "status": self.status,
+            "stopped": self.stopped,
+            "finished": self.finished,
+            "hosts": [
+                {"host": each.host, "outcome": each.word, "reason": each.reason}
+                for each in self.outcomes
+            ],
+        }
+
+    def table(self, *, colour: bool = False) -> str:
+        """Return one line a host, and a count."""
+        rows = [(each.host, each.word, each.reason) for each in self.outcomes]
+        counts = Counter(each.word for each in self.outcomes)
+        words = ", ".join(f"{count} {word}" for word, count in counts.items())
+        hue = "red" if self.status else "green"
+        lines = [format_table(("host", "outcome", "why"), rows), ""] if rows else []
+        if self.stopped:
+            lines.append(paint(f"stopped: {self.stopped}", "red", on=colour))
+        name = f"deployment {self.deployment}: " if self.deployment else ""
+        lines.append(
+            paint(f"{name}{words or 'nothing to do'} in {self.seconds:.1f} s", hue, on=colour)
+        )
+        return "\n".join(lines)

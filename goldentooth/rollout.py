@@ -1,0 +1,408 @@
+"""The course of a deployment over the fleet: steps on hosts, journal, verdicts, the way back."""
+
+from __future__ import annotations
+
+import secrets as randomness
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any
+
+from goldentooth import deployment as words
+from goldentooth.check import Check, CheckResult
+from goldentooth.deployment import Board, Health, Options, Outcome, batches, blame, short_of_quorum
+from goldentooth.fleet import run_for_all
+from goldentooth.host import deployment_program
+from goldentooth.journal import BEGIN, END, Entry, Writer
+from goldentooth.plan import HostPlan, judge_commands, stage_archive
+from goldentooth.secrets import redact
+from goldentooth.transports import Command
+
+if TYPE_CHECKING:
+    from threading import Event
+
+    from nornir.core import Nornir
+
+    from goldentooth.model import Network
+    from goldentooth.secrets import Secrets
+    from tasks.deploy import Step
+
+_LOCK_MARGIN = 300
+"""Seconds that a host's lock outlives the time to confirm: the queue before and after."""
+
+_STEP_SECONDS = 60.0
+_POLL_SECONDS = 0.5
+
+
+def new_name() -> str:
+    """Return a name for a deployment: the time in UTC, and what tells two of a second apart."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{randomness.token_hex(2)}"
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """What a rollout acts through: the hosts, their checks, and who is told."""
+
+    network: Network
+    nornir: Nornir
+    checks: tuple[tuple[str, str, Check], ...]
+    """(host that it is about, service, check)."""
+    say: Callable[[str], None]
+
+    def step(self, hosts: Mapping[str, Sequence[Command]]) -> dict[str, Step]:
+        """Run each host's commands, all hosts at the same time."""
+        from tasks.deploy import run_step
+
+        return self._run(run_step, hosts, commands=hosts)
+
+    def stage(self, stagings: Mapping[str, Any]) -> dict[str, Step]:
+        """Stage on each host, all at the same time."""
+        from tasks.deploy import stage_host
+
+        return self._run(stage_host, stagings, stagings=stagings)
+
+    def _run(self, task: Callable[..., Any], hosts: Iterable[str], **job: Any) -> dict[str, Step]:
+        from tasks.deploy import Step
+
+        chosen = set(hosts)
+        nornir = self.nornir.filter(filter_func=lambda host: host.name in chosen)
+        outcome = run_for_all(nornir, task, self._never(), name="deploy", **job)
+        steps = {}
+        for name, results in outcome.items():
+            step = results[0].result
+            unexpected = f"unexpected {results[0].exception!r}"
+            steps[name] = (
+                step
+                if isinstance(step, Step)
+                else Step(is_done=False, reason=unexpected, is_lost=True)
+            )
+        return steps
+
+    def verify(self, about: Iterable[str] = ()) -> tuple[CheckResult, ...]:
+        """Make the checks about these hosts, those read on them, and the quorums; all if none."""
+        from tasks.verify import verify_host
+
+        chosen = set(about)
+        by_host: dict[str, list[tuple[str, Check]]] = {}
+        for host, service, check in self.checks:
+            if not chosen or check.quorum is not None or chosen & {host, check.host}:
+                by_host.setdefault(check.host, []).append((service, check))
+        self.hang_up()
+        nornir = self.nornir.filter(filter_func=lambda host: host.name in by_host)
+        outcome = run_for_all(nornir, verify_host, self._never(), name="verify", checks=by_host)
+        return tuple(
+            result
+            for results in outcome.values()
+            if not results.failed
+            for result in results[0].result
+        )
+
+    def hang_up(self) -> None:
+        """Close every connection: what follows comes over new ones."""
+        self.nornir.close_connections(on_failed=True)
+
+    @staticmethod
+    def _never() -> Event:
+        from threading import Event
+
+        return Event()
+
+
+class Rollout:
+    """One deployment of ``plans`` on a fleet."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        plans: Sequence[HostPlan],
+        options: Options,
+        secrets: Secrets,
+        *,
+        by: str,
+        source: str | Mapping[str, str] = "",
+    ) -> None:
+        self.name = new_name()
+        self._fleet, self._options, self._secrets = fleet, options, secrets
+        self._plans = {plan.host: plan for plan in plans}
+        self._by = by
+        self._source = source
+        self._board = Board()
+        self._staged: set[str] = set()
+        self._armed: set[str] = set()
+        self._seen: tuple[CheckResult, ...] = ()
+        self._short_at_first: set[str] = set()
+
+    def run(self, journal: Writer, what: Mapping[str, Any]) -> tuple[tuple[Outcome, ...], str]:
+        """Bring it about; return what became of each host, and why it stopped early if it did.
+
+        Raises:
+            KeyboardInterrupt: after everything that is not confirmed has been taken back.
+        """
+        self._journal = journal
+        journal.write(self.name, BEGIN, by=self._by, what=what, hosts=sorted(self._plans))
+        try:
+            stopped = self._deploy()
+        except BaseException as error:
+            self._take_back(self._armed, f"broken off: {type(error).__name__}")
+            self._abort(f"broken off: {type(error).__name__}")
+            journal.write(self.name, END, result=f"broken off: {type(error).__name__}")
+            raise
+        outcomes = self._board.in_order(self._plans)
+        journal.write(self.name, END, result=stopped or "done")
+        return outcomes, stopped
+
+    def _deploy(self) -> str:
+        """Return why it stopped early, or nothing."""
+        fleet, options = self._fleet, self._options
+        for host, plan in self._plans.items():
+            if plan.unknown is not None:
+                self._board.set(host, words.REFUSED, plan.unknown.reason)
+            elif plan.is_empty:
+                self._board.set(host, words.UNCHANGED)
+        groups = batches(
+            fleet.network,
+            tuple(self._plans.values()),
+            [check for _, _, check in fleet.checks],
+            options,
+        )
+        if not self._too_many():
+            self._stage([host for group in groups for host in group])
+        if reason := self._too_many():
+            self._abort(reason)
+            return reason
+        groups = tuple(
+            kept for group in groups if (kept := tuple(h for h in group if h in self._staged))
+        )
+        self._seen = fleet.verify()
+        self._short_at_first = set(short_of_quorum(self._seen))
+        health = Health.of(self._seen)
+        for number, group in enumerate(groups, 1):
+            kind = "canary" if number == 1 and len(group) == 1 and len(groups) > 1 else "batch"
+            fleet.say(f"{kind} {number} of {len(groups)}: {', '.join(group)}")
+            if reason := self._change(group, health):
+                self._abort(reason)
+                return reason
+        return ""
+
+    def _too_many(self) -> str:
+        failures = self._board.failures()
+        if failures <= self._options.max_failures:
+            return ""
+        bad = {words.REFUSED, words.ROLLED_BACK, words.UNKNOWN}
+        names = [o.host for o in self._board.outcomes.values() if o.word in bad]
+        return f"{failures} failed ({', '.join(names)}), {self._options.max_failures} may"
+
+    # -- one step of all hosts --------------------------------------------------------
+
+    def _stage(self, hosts: Sequence[str]) -> None:
+        from tasks.deploy import Staging
+
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        lifetime = self._options.confirm_within + _LOCK_MARGIN
+        stagings = {}
+        for host in hosts:
+            plan = self._plans[host]
+            packed = stage_archive(
+                plan,
+                plan.baseline.key if plan.baseline else randomness.token_hex(32).encode(),
+                self._secrets.fill,
+                deployment_program(),
+                deployment=self.name,
+                at=at,
+                by=self._by,
+            )
+            prepare = (
+                Command(f"@lock {self.name} {self._by} {lifetime}"),
+                Command(f"@stage {self.name}", packed, _STEP_SECONDS),
+                Command(f"@backup {self.name}", seconds=_STEP_SECONDS),
+            )
+            stagings[host] = Staging(prepare, judge_commands(plan))
+            self._journal.write(self.name, "staging", host)
+        for host, step in self._fleet.stage(stagings).items():
+            if step.is_done:
+                self._staged.add(host)
+                self._journal.write(self.name, "staged", host)
+                for judge in dict.fromkeys(step.absent):
+                    self._fleet.say(f"{host}: {judge} is not installed there, so it has not judged")
+            else:
+                self._board.set(host, words.REFUSED, self._shown(step.reason))
+                self._journal.write(self.name, "failed", host, reason=self._shown(step.reason))
+                self._staged.add(host)  # something of it may be there: to be aborted
+        refused = {o.host for o in self._board.outcomes.values() if o.word == words.REFUSED}
+        self._abort_hosts(self._staged & refused, words.REFUSED)
+
+    def _change(self, group: Sequence[str], health: Health) -> str:
+        """Change one group; return why everything stops, or nothing."""
+        fleet = self._fleet
+        if short := self._short():
+            return f"before {', '.join(group)}: {'; '.join(short)}"
+        seconds = self._options.confirm_within
+        deadline = monotonic() + max(seconds / 2, seconds - 15)
+        commands = {}
+        for host in group:
+            self._journal.write(self.name, "arming", host)
+            self._armed.add(host)
+            commands[host] = [
+                Command(f"@arm {self.name} {seconds}", seconds=_STEP_SECONDS),
+                Command(f"@swap {self.name}", seconds=_STEP_SECONDS),
+                Command(f"@activate {self.name}", seconds=_STEP_SECONDS),
+            ]
+        failed = {}
+        for host, step in fleet.step(commands).items():
+            if step.is_done:
+                self._journal.write(self.name, "activated", host)
+            else:
+                failed[host] = self._shown(step.reason)
+                self._journal.write(self.name, "failed", host, reason=failed[host])
+        if not self._is_beyond(failed):
+            failed |= self._watch([host for host in group if host not in failed], health, deadline)
+        good = [host for host in group if host not in failed]
+        if self._is_beyond(failed):
+            told = "; ".join(f"{host}: {reason}" for host, reason in failed.items())
+            for host, reason in failed.items():
+                self._take_back({host}, reason)
+            self._take_back(set(good), f"others of its batch failed: {', '.join(failed)}")
+            return told
+        for host, reason in failed.items():
+            self._take_back({host}, reason)
+        self._confirm(good)
+        return self._too_many()
+
+    def _short(self) -> tuple[str, ...]:
+        """Return the quorums that are not reached now, and were when it began."""
+        return tuple(
+            line
+            for kind, line in short_of_quorum(self._seen).items()
+            if kind not in self._short_at_first
+        )
+
+    def _is_beyond(self, failed: Mapping[str, str]) -> bool:
+        return bool(failed) and self._board.failures() + len(failed) > self._options.max_failures
+
+    def _watch(self, group: Sequence[str], health: Health, deadline: float) -> Mapping[str, str]:
+        """Wait until what was good is good again; return who has lost what at the deadline."""
+        if not group:
+            return {}
+        while True:
+            self._seen = self._fleet.verify(group)
+            lost = health.lost(self._seen)
+            if not lost:
+                for host in group:
+                    self._journal.write(self.name, "verified", host)
+                return {}
+            if monotonic() > deadline:
+                return blame(lost, group)
+            sleep(_POLL_SECONDS)
+
+    def _confirm(self, hosts: Iterable[str]) -> None:
+        hosts = tuple(hosts)
+        for host in hosts:
+            self._journal.write(self.name, "confirming", host)
+        commands = {
+            host: [
+                Command(f"@confirm {self.name}", seconds=_STEP_SECONDS),
+                Command(f"@unlock {self.name}"),
+            ]
+            for host in hosts
+        }
+        for host, step in self._fleet.step(commands).items():
+            self._armed.discard(host)
+            self._staged.discard(host)
+            if step.is_done:
+                self._settle(host, words.CONFIRMED)
+            elif step.is_lost:
+                self._settle(host, words.UNKNOWN, step.reason)
+            else:
+                self._settle(host, words.ROLLED_BACK, step.reason)
+
+    def _take_back(self, hosts: Iterable[str], why: str) -> None:
+        hosts = tuple(hosts)
+        why = why.replace("'", "").replace("\n", " ")[:300]
+        commands = {
+            host: [
+                Command(f"@rollback {self.name} '{why}'", seconds=_STEP_SECONDS),
+                Command(f"@unlock {self.name}"),
+            ]
+            for host in hosts
+        }
+        if not commands:
+            return
+        self._fleet.hang_up()
+        for host, step in self._fleet.step(commands).items():
+            self._armed.discard(host)
+            self._staged.discard(host)
+            if step.is_done or "taken back" in step.reason or "not armed" in step.reason:
+                self._settle(host, words.ROLLED_BACK, why)
+            else:
+                within = self._options.confirm_within
+                told = f"{why}; {step.reason}: it goes back by itself within {within} s"
+                self._settle(host, words.UNKNOWN, told)
+
+    def _abort(self, why: str) -> None:
+        """Leave every host whose turn did not come as it was."""
+        self._abort_hosts(self._staged - self._armed, words.UNTOUCHED, why)
+
+    def _abort_hosts(self, hosts: Iterable[str], word: str, why: str = "") -> None:
+        commands = {
+            host: [Command(f"@abort {self.name}"), Command(f"@unlock {self.name}")]
+            for host in hosts
+        }
+        if not commands:
+            return
+        for host in self._fleet.step(commands):
+            self._staged.discard(host)
+            reason = self._board.outcomes[host].reason if host in self._board.outcomes else why
+            self._settle(host, word, reason)
+
+    def _settle(self, host: str, word: str, reason: str = "") -> None:
+        self._board.set(host, word, self._shown(reason))
+        event = "aborted" if word in {words.UNTOUCHED, words.REFUSED} else word
+        self._journal.write(self.name, event, host, reason=self._shown(reason))
+        self._fleet.say(f"{host}: {word}" + (f": {self._shown(reason)}" if reason else ""))
+
+    def _shown(self, text: str) -> str:
+        return redact(text, self._secrets.values)
+
+
+def finish(entry: Entry, fleet: Fleet, journal: Writer) -> dict[str, str]:
+    """Finish on its hosts what a deployment that broke off has left; return what, by host.
+
+    What was verified is confirmed, whatever else is armed goes back; the rest is cleared away.
+    """
+    commands = {
+        host: [
+            Command(
+                f"@confirm {entry.deployment}"
+                if event in {"verified", "confirming"}
+                else f"@rollback {entry.deployment} 'the deployment broke off'",
+                seconds=_STEP_SECONDS,
+            ),
+            Command(f"@abort {entry.deployment}"),
+            Command(f"@unlock {entry.deployment}"),
+        ]
+        for host, event in entry.open_hosts.items()
+        if host in fleet.network.nodes
+    }
+    found = {}
+    for host, step in (fleet.step(commands) if commands else {}).items():
+        if step.is_lost:
+            found[host] = f"not known: {step.reason}"
+            continue
+        event = _finished(step, entry.open_hosts[host])
+        found[host] = event
+        journal.write(entry.deployment, event, host)
+    if not any(text.startswith("not known") for text in found.values()):
+        journal.write(entry.deployment, END, result="broke off; finished by the next run")
+    return found
+
+
+def _finished(step: Step, event: str) -> str:
+    """Return the event that the host's answer to the first command amounts to."""
+    first = step.outputs[0]
+    if first.status == 0:
+        return "confirmed" if event in {"verified", "confirming"} else "rolled back"
+    said = (first.stderr + first.stdout).decode(errors="replace")
+    if "confirmed" in said:
+        return "confirmed"
+    return "rolled back" if "taken back" in said else "aborted"

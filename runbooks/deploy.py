@@ -1,0 +1,146 @@
+"""Show what would be changed on the hosts; with --commit, change it, each host safe to get back."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from goldentooth.report.plan import DeployReport, Plan
+
+
+def parser() -> ArgumentParser:
+    """Return the verb's argument parser."""
+    from runbooks.options import add_output, add_selectors, add_workers, make_parser, path_argument
+
+    parser = make_parser(
+        "deploy",
+        "Shows what would be changed on every host, why, and what that disturbs. With --commit it\n"
+        "is done: staged, judged by the daemon's own checker, backed up, swapped in, looked at\n"
+        "from outside, and confirmed; a host that is not confirmed in time goes back by itself.",
+        (
+            ("deploy", "the plan; nothing is changed"),
+            ("deploy --host fenn --service routes", "the plan for one host and service"),
+            ("deploy --out plan.json", "keep the plan, to be applied as it is"),
+            ("deploy --plan plan.json --commit", "apply exactly that plan"),
+            ("deploy --commit --canary fenn --serial 25%", "fenn first, then a quarter at a time"),
+        ),
+    )
+    add_selectors(parser)
+    add_workers(parser)
+    parser.add_argument("--commit", action="store_true", help="do it")
+    parser.add_argument(
+        "--overwrite-drift",
+        action="store_true",
+        help="overwrite what was changed on a host; its version is kept in the back-up there",
+    )
+    parser.add_argument("--canary", metavar="HOST", help="the host that goes first")
+    parser.add_argument(
+        "--serial", metavar="N", type=_serial, default="5", help="hosts at a time: N or N%% (5)"
+    )
+    parser.add_argument(
+        "--max-failures", metavar="N", type=_count, default=0, help="hosts that may fail (0)"
+    )
+    parser.add_argument(
+        "--confirm-within",
+        metavar="S",
+        type=_seconds,
+        default=60,
+        help="seconds after which an unconfirmed host goes back (60)",
+    )
+    parser.add_argument("--out", metavar="FILE", type=path_argument, help="save the plan there")
+    parser.add_argument(
+        "--plan", metavar="FILE", type=path_argument, help="do exactly this, or refuse"
+    )
+    add_output(parser)
+    return parser
+
+
+def run(arguments: Namespace) -> int:
+    """Plan, or plan and deploy; exit 1 if the plan is not empty, 2 if a host did not come along."""
+    from goldentooth import open_project
+    from goldentooth.deployment import Options
+    from goldentooth.errors import UsageError
+    from runbooks.options import to_json, write_file
+    from runbooks.progress import Progress, say
+
+    project = open_project(arguments.config)
+    chosen = {"hosts": arguments.hosts, "groups": arguments.groups, "services": arguments.services}
+    among = project.select(arguments.hosts, arguments.groups).inventory.hosts
+    if arguments.canary and arguments.canary not in among:
+        raise UsageError(f"--canary {arguments.canary}: it is not among the selected hosts")
+    overwrite = arguments.overwrite_drift
+    if arguments.commit:
+        options = Options(
+            arguments.serial, arguments.canary, arguments.max_failures, arguments.confirm_within
+        )
+        expected = _read_plan(arguments.plan) if arguments.plan else None
+        report = project.deploy(
+            **chosen, overwrite=overwrite, options=options, expected=expected, say=say
+        )
+        _write(arguments, report)
+        return report.status
+    if arguments.plan:
+        raise UsageError("--plan is for --commit; `deploy` alone makes a new plan")
+    plan = project.plan(
+        **chosen, overwrite=overwrite, workers=arguments.workers, processors=[Progress()]
+    )
+    if arguments.out:
+        write_file(arguments.out, to_json(plan.to_dict()))
+    _write(arguments, plan)
+    return plan.status
+
+
+def _read_plan(file: str) -> dict[str, Any]:
+    from goldentooth.errors import UsageError
+
+    try:
+        plan = json.loads(Path(file).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(
+            f"{file} cannot be read: {(error.strerror or str(error)).lower()}"
+        ) from error
+    except ValueError as error:
+        raise UsageError(f"{file} is not a saved plan: {error}") from error
+    if not isinstance(plan, dict):
+        raise UsageError(f"{file} is not a saved plan: make one with `deploy --out`")
+    return plan
+
+
+def _write(arguments: Namespace, report: Plan | DeployReport) -> None:
+    from runbooks.options import has_colour, to_json, write_output
+
+    if arguments.format == "json":
+        write_output(arguments, to_json(report.to_dict()))
+    else:
+        write_output(arguments, report.table(colour=has_colour(arguments)))
+
+
+def _serial(text: str) -> str:
+    number = text.removesuffix("%")
+    most = 100 if text.endswith("%") else 1000
+    if not number.isdecimal() or not 0 < int(number) <= most:
+        raise ArgumentTypeError(f"{text!r} is not a number of hosts, or a share such as 25%")
+    return text
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) > 1000:
+        raise ArgumentTypeError(f"{text!r} is not a number from 0 to 1000")
+    return int(text)
+
+
+def _seconds(text: str) -> int:
+    if not text.isdecimal() or not 5 <= int(text) <= 3600:
+        raise ArgumentTypeError(f"{text!r} is not a number of seconds from 5 to 3600")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).parents[1])
+    from runbooks.cli import main
+
+    raise SystemExit(main([Path(__file__).stem, *sys.argv[1:]]))

@@ -1,0 +1,88 @@
+"""The steps of a deployment on one host: one round trip each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from nornir.core.task import Result, Task
+
+from goldentooth.check import Output
+from goldentooth.errors import TransportError
+from goldentooth.transports import Command
+from tasks.verify import CONNECTION
+
+NOT_INSTALLED = 127
+"""Exit status of the shell for a program that is not there."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one host did: ``is_done``, or ``reason`` says why not.
+
+    ``is_lost`` if the host could not be spoken to: it may have been done or not.
+    """
+
+    is_done: bool
+    reason: str = ""
+    is_lost: bool = False
+    outputs: tuple[Output, ...] = field(default=(), repr=False)
+    absent: tuple[str, ...] = ()
+    """Judges that are not installed there."""
+
+
+@dataclass(frozen=True)
+class Staging:
+    """What is sent to one host: commands up to the back-up, and its judges' by file."""
+
+    prepare: tuple[Command, ...]
+    judges: Mapping[str, str]
+
+
+def stage_host(task: Task, stagings: Mapping[str, Staging]) -> Result:
+    """Take the host's lock, stage, let the judges rule, back up. Nothing is live by that."""
+    staging = stagings[task.host.name]
+    judges = map(Command, staging.judges.values())
+    step = _run(task, (*staging.prepare, *judges))
+    if step.is_lost:
+        return Result(host=task.host, result=step)
+    prepared, judged = (
+        step.outputs[: len(staging.prepare)],
+        step.outputs[len(staging.prepare) :],
+    )
+    reason = _first_complaint(prepared)
+    absent = []
+    for (path, command), output in zip(staging.judges.items(), judged, strict=True):
+        if output.status == NOT_INSTALLED:
+            absent.append(command.split()[0])
+        elif output.status and not reason:
+            reason = f"{command.split()[0]} rejects {path}: {_said(output)}"
+    done = Step(not reason, reason, outputs=step.outputs, absent=tuple(absent))
+    return Result(host=task.host, result=done)
+
+
+def run_step(task: Task, commands: Mapping[str, Sequence[Command]]) -> Result:
+    """Run the commands of ``task.host`` in order; all must succeed."""
+    step = _run(task, commands[task.host.name])
+    if step.is_lost:
+        return Result(host=task.host, result=step)
+    reason = _first_complaint(step.outputs)
+    return Result(host=task.host, result=Step(not reason, reason, outputs=step.outputs))
+
+
+def _run(task: Task, commands: Sequence[Command]) -> Step:
+    try:
+        transport = task.host.get_connection(CONNECTION, task.nornir.config)
+        return Step(is_done=True, outputs=transport.run(commands))
+    except TransportError as error:
+        return Step(is_done=False, reason=str(error), is_lost=True)
+
+
+def _first_complaint(outputs: Sequence[Output]) -> str:
+    return next((_said(output) for output in outputs if output.status), "")
+
+
+def _said(output: Output) -> str:
+    said = (output.stderr + b"\n" + output.stdout).decode(errors="replace").split("\n")
+    lines = [line.strip() for line in said if line.strip()]
+    return "; ".join(lines[:5]) or f"exit status {output.status}"
