@@ -40,3 +40,42 @@ def counted(count: int, noun: str) -> str:
 def paint(text: str, colour: str, *, on: bool = True) -> str:
     """Return ``text`` in an ANSI colour, or as it is if colour is not ``on``."""
     return f"\x1b[{_CODES[colour]}m{text}\x1b[0m" if on else text
+
+
+def printable(text: str) -> str:
+    r"""Return ``text`` without what steers a terminal: a file on a host is anybody's.
+
+    >>> printable("\x1b[2Jgone\tby")
+    '\\x1b[2Jgone\tby'
+    """
+    text = text.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    return "".join(
+        letter
+        if letter in "\t\n" or letter.isprintable()
+        else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
+
+
+def diff_line_kind(line: str) -> str:
+    """Return what a line of a unified diff is: file, place, added, removed or same.
+
+    >>> diff_line_kind("+++ b/etc/hosts"), diff_line_kind("+127.0.0.1 localhost")
+    ('file', 'added')
+    """
+    if line.startswith(("--- ", "+++ ")):
+        return "file"
+    return {"+": "added", "-": "removed", "@": "place"}.get(line[:1], "same")
+
+
+_DIFF_COLOURS = {"added": "green", "removed": "red", "place": "blue", "file": "bold"}
+
+
+def paint_diff(diff: str, *, colour: bool, indent: str = "") -> list[str]:
+    """Return the lines of a unified diff as a terminal may show them."""
+    lines = []
+    for line in diff.removesuffix("\n").split("\n") if diff else ():
+        kind, shown = diff_line_kind(line), indent + printable(line)
+        is_painted = colour and kind in _DIFF_COLOURS
+        lines.append(paint(shown, _DIFF_COLOURS[kind]) if is_painted else shown)
+    return lines
