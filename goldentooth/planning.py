@@ -9,14 +9,15 @@ from shlex import quote
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from goldentooth.applied import Baseline, BaselineError, read_baseline
+from goldentooth.adoption import HostAdoption, adopt_host
+from goldentooth.applied import KEY, Baseline, BaselineError, read_baseline
 from goldentooth.deployment import UNCHANGED, Options, Outcome
 from goldentooth.drift import DriftState
 from goldentooth.errors import DeploymentError
 from goldentooth.journal import Writer, operator
 from goldentooth.plan import FORMAT, Sources, plan_host, rotated_secrets
 from goldentooth.report.plan import DeployReport, Plan
-from goldentooth.rollout import Fleet, Rollout, finish
+from goldentooth.rollout import Fleet, Rollout, finish, new_key, new_name
 from goldentooth.transports import Command
 
 if TYPE_CHECKING:
@@ -166,3 +167,32 @@ def refuse_other_plan(plan: Plan, expected: Mapping[str, Any]) -> None:
             f"nothing was changed: the plan was made for another state of {', '.join(moved)}\n"
             "    plan again, look at it, and commit that"
         )
+
+
+def adoptions(surveys: Mapping[str, HostSurvey]) -> tuple[HostAdoption, ...]:
+    """Return what can be taken for applied on hosts that have been surveyed."""
+    found = []
+    for host, survey in surveys.items():
+        baseline = _baseline(host, survey)
+        collected = survey.collected
+        kept = collected.record.get(KEY, b"") if collected else b""
+        found.append(
+            adopt_host(
+                survey.drift,
+                {artifact.path: artifact for artifact in survey.artifacts},
+                collected.files if collected else {},
+                baseline,
+                kept or new_key(),
+            )
+        )
+    return tuple(found)
+
+
+def adopt(fleet: Fleet, found: Sequence[HostAdoption]) -> dict[str, str]:
+    """Write the hosts' records; return why not, by host, where it failed."""
+    name, by = new_name(), operator()
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    commands = {host.host: [Command(f"@adopt {name}", host.packed(name, at, by))] for host in found}
+    steps = fleet.step(commands)
+    fleet.hang_up()
+    return {host: step.reason for host, step in steps.items() if not step.is_done}

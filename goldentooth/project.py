@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from nornir.core.processor import Processor
 
+    from goldentooth.adoption import HostAdoption
     from goldentooth.deployment import Options
     from goldentooth.journal import Journal
     from goldentooth.report.checks import VerifyReport
@@ -444,6 +445,34 @@ class Project:
 
         what = {key: list(value) for key, value in chosen.items() if value}
         return deploy(self, plan, options or Options(), secrets, say=say, what=what)
+
+    def adoptable(
+        self,
+        *,
+        hosts: Sequence[str] = (),
+        groups: Sequence[str] = (),
+        services: Sequence[str] = (),
+        workers: int | None = None,
+        processors: Iterable[Processor] = (),
+    ) -> tuple[HostAdoption, ...]:
+        """Read the hosts and return what :meth:`adopt` would take for applied there."""
+        from goldentooth.planning import adoptions
+
+        return adoptions(
+            self.survey(
+                hosts=hosts,
+                groups=groups,
+                services=services,
+                workers=workers,
+                processors=processors,
+            )
+        )
+
+    def adopt(self, adoptions: Sequence[HostAdoption]) -> dict[str, str]:
+        """Make what was found the hosts' records; return why not, by host, where it failed."""
+        from goldentooth.planning import adopt
+
+        return adopt(self.fleet(), adoptions)
 
     @property
     def journal(self) -> Journal:

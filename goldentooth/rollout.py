@@ -40,6 +40,11 @@ def new_name() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{randomness.token_hex(2)}"
 
 
+def new_key() -> bytes:
+    """Return a key for a host's keyed hashes."""
+    return randomness.token_hex(32).encode()
+
+
 @dataclass(frozen=True)
 class Fleet:
     """What a rollout acts through: the hosts, their checks, and who is told."""
@@ -205,7 +210,7 @@ class Rollout:
             plan = self._plans[host]
             packed = stage_archive(
                 plan,
-                plan.baseline.key if plan.baseline else randomness.token_hex(32).encode(),
+                plan.baseline.key if plan.baseline else new_key(),
                 self._secrets.fill,
                 deployment_program(),
                 deployment=self.name,
