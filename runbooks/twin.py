@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from argparse import REMAINDER, ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import (
+    REMAINDER,
+    SUPPRESS,
+    ArgumentParser,
+    ArgumentTypeError,
+    Namespace,
+    RawDescriptionHelpFormatter,
+)
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +19,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from goldentooth.twin import Twin
 
-FORMAT = "goldentooth-net/twin/1"
+STATUS_FORMAT = "goldentooth-net/twin-status/1"
+LIST_FORMAT = "goldentooth-net/twin-list/1"
+
+
+class ActionParser(ArgumentParser):
+    """A parser that takes options between and after words, too: ``capture fenn tcp --output f``."""
+
+    _is_inside = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse as argparse does for one who mixes; what follows a command is the command's."""
+        takes_rest = any(action.nargs == REMAINDER for action in self._actions)
+        if self._is_inside or takes_rest:
+            return super().parse_known_args(args, namespace)
+        self._is_inside = True  # it is called again, from within
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._is_inside = False
 
 
 def parser() -> ArgumentParser:
@@ -26,6 +51,7 @@ def parser() -> ArgumentParser:
         "units and files are not touched.",
         (
             ("twin up", "render, boot all hosts, wait until verified"),
+            ("twin up --bare", "hosts as a first deployment meets them"),
             ("twin exec router -- vtysh -c 'show bgp summary'", "a command on a host"),
             ("twin run -- goldentooth-net verify", "a command on the operator's machine"),
             ("twin break power bettley", "cut a host's power; `twin break --help` lists faults"),
@@ -33,7 +59,9 @@ def parser() -> ArgumentParser:
             ("twin down", "remove it"),
         ),
     )
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    actions = parser.add_subparsers(
+        dest="action", metavar="ACTION", required=True, parser_class=ActionParser
+    )
     _add_life(actions)
     _add_looks(actions)
     _add_work(actions)
@@ -45,13 +73,15 @@ def run(arguments: Namespace) -> int:
     """Do the action; a command's own exit status where it runs one, 128 + N for signal N."""
     from goldentooth.errors import UsageError
 
-    if os.geteuid() != 0:
+    if os.geteuid() != 0 and arguments.action not in _FOR_ANYONE:
         raise UsageError("the twin needs root, for namespaces and mounts: try again with sudo")
     status = _ACTIONS[arguments.action](arguments)
     return 128 - status if status < 0 else status
 
 
 def _add_life(actions: Any) -> None:
+    from runbooks.options import add_output
+
     up = _action(actions, "up", "render the facts, boot the hosts, wait until all is verified")
     up.add_argument(
         "--host",
@@ -61,10 +91,17 @@ def _add_life(actions: Any) -> None:
         help="only this host (may be repeated)",
     )
     up.add_argument(
-        "--timeout", type=float, default=60, metavar="S", help="seconds to wait (default: 60)"
+        "--bare",
+        action="store_true",
+        help="with addresses, packages and SSH, but nothing of what is deployed",
+    )
+    up.add_argument(
+        "--timeout", type=_seconds, default=60, metavar="S", help="seconds to wait (default: 60)"
     )
     _action(actions, "down", "remove a twin; one that is not there is no error")
-    _action(actions, "list", "name the twins on this machine", named=False)
+    listing = _action(actions, "list", "name the twins on this machine", named=False)
+    add_output(listing)
+    _action(actions, "packages", "name the Debian packages that a twin needs", named=False)
 
 
 def _add_looks(actions: Any) -> None:
@@ -75,7 +112,7 @@ def _add_looks(actions: Any) -> None:
     logs = _action(actions, "logs", "a host's journal")
     logs.add_argument("host", metavar="HOST")
     logs.add_argument("unit", metavar="UNIT", nargs="?")
-    logs.add_argument("--lines", type=int, default=100, metavar="N", help="default: 100")
+    logs.add_argument("--lines", type=_count, default=100, metavar="N", help="default: 100")
     capture = _action(actions, "capture", "record a host's packets (pcap) until Ctrl-C")
     capture.add_argument("host", metavar="HOST")
     capture.add_argument("expression", metavar="EXPRESSION", nargs="*", help="pcap-filter(7)")
@@ -117,6 +154,8 @@ def _add_faults(actions: Any) -> None:
 def _action(
     actions: Any, name: str, about: str, *, named: bool = True, epilog: str | None = None
 ) -> ArgumentParser:
+    from runbooks.options import path_argument
+
     parser: ArgumentParser = actions.add_parser(
         name,
         help=about,
@@ -125,6 +164,9 @@ def _action(
         formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    # before or after the action: what is not given here keeps what was given there
+    parser.add_argument("--config", type=path_argument, default=SUPPRESS, help=SUPPRESS)
+    parser.add_argument("--debug", action="store_true", default=SUPPRESS, help=SUPPRESS)
     if named:
         parser.add_argument(
             "--name", default="main", metavar="N", help="which twin (default: main)"
@@ -141,16 +183,32 @@ def _up(arguments: Namespace) -> int:
     if report.has_failed:
         print(report.table(), file=sys.stderr)
         return report.status
+    _end_as_interrupted()
     twin = Twin.up(
         project.network,
         project.build.path,
         name=arguments.name,
         hosts=arguments.hosts,
+        bare=arguments.bare,
         progress=_say,
         timeout=arguments.timeout,
     )
     _say(f"twin {twin.name} is up and verified; `twin down` removes it")
     return 0
+
+
+def _end_as_interrupted() -> None:
+    """Let SIGTERM and SIGHUP unwind what is going on, as Ctrl-C does; the next one waits for it."""
+    import signal
+
+    def end(number: int, _: object) -> None:
+        for each in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(each, signal.SIG_IGN)
+        raise SystemExit(128 + number)
+
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(each) is signal.SIG_DFL:  # nohup(1) is respected
+            signal.signal(each, end)
 
 
 def _down(arguments: Namespace) -> int:
@@ -161,11 +219,24 @@ def _down(arguments: Namespace) -> int:
     return 0
 
 
-def _list(_: Namespace) -> int:
+def _list(arguments: Namespace) -> int:
+    from goldentooth.report.twin import list_to_dict
     from goldentooth.twin import list_twins
+    from runbooks.options import to_json, write_output
 
-    for name in list_twins():
-        print(name)
+    if arguments.format == "json":
+        write_output(arguments, to_json({"format": LIST_FORMAT, **list_to_dict(list_twins())}))
+    else:
+        write_output(arguments, "\n".join(list_twins()))
+    return 0
+
+
+def _packages(arguments: Namespace) -> int:
+    from goldentooth import open_project
+    from goldentooth.twin import packages_of
+
+    for package in packages_of(open_project(arguments.config).network):
+        print(package.name)
     return 0
 
 
@@ -175,7 +246,7 @@ def _status(arguments: Namespace) -> int:
 
     status = _attach(arguments).status()
     if arguments.format == "json":
-        write_output(arguments, to_json({"format": FORMAT, **status_to_dict(status)}))
+        write_output(arguments, to_json({"format": STATUS_FORMAT, **status_to_dict(status)}))
     else:
         write_output(arguments, status_table(status, colour=has_colour(arguments)))
     return 0
@@ -239,6 +310,7 @@ _ACTIONS: dict[str, Callable[[Namespace], int]] = {
     "up": _up,
     "down": _down,
     "list": _list,
+    "packages": _packages,
     "status": _status,
     "logs": _logs,
     "capture": _capture,
@@ -248,6 +320,25 @@ _ACTIONS: dict[str, Callable[[Namespace], int]] = {
     "break": _break,
     "heal": _heal,
 }
+
+
+_FOR_ANYONE = {"list", "packages"}
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds < float("inf"):
+        raise ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return seconds
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()) or int(text) == 0:
+        raise ArgumentTypeError(f"{text!r} is not a number from 1 up")
+    return int(text)
 
 
 def _attach(arguments: Namespace) -> Twin:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,23 @@ def status_to_dict(status: TwinStatus) -> dict[str, Any]:
     """Return the status as JSON takes it: ages in seconds, memory in bytes."""
     builtins: dict[str, Any] = msgspec.to_builtins(asdict(status))
     return builtins
+
+
+def list_to_dict(names: Iterable[str]) -> dict[str, Any]:
+    """Return the twins ``names`` as JSON takes them; of a half-made one only its name is known."""
+    return {"twins": [_twin_to_dict(name) for name in names]}
+
+
+def _twin_to_dict(name: str) -> dict[str, Any]:
+    from goldentooth.twin import Twin, TwinError
+
+    try:
+        record = Twin.attach(name).record
+    except (TwinError, OSError):
+        return {"name": name, "is_whole": False}
+    hosts = [machine.name for machine in record.machines.values() if machine.boots]
+    facts = {"created": record.created, "bare": record.bare, "hosts": hosts}
+    return {"name": name, "is_whole": True, **facts}
 
 
 def status_table(status: TwinStatus, *, colour: bool = False) -> str:

@@ -20,15 +20,13 @@ from goldentooth.twin.errors import (
 )
 from goldentooth.twin.expectations import HostState
 from goldentooth.twin.faults import FAULTS, Fault
-from goldentooth.twin.probe import OPTIONAL_PACKAGES, PACKAGES, check_machine
+from goldentooth.twin.probe import check_machine
 from goldentooth.twin.removal import remove_twin
 from goldentooth.twin.state import FaultRecord, StandIn
-from goldentooth.twin.twin import HostStatus, Twin, TwinStatus, list_twins
+from goldentooth.twin.twin import HostStatus, Twin, TwinStatus, list_twins, packages_of
 
 __all__ = [
     "FAULTS",
-    "OPTIONAL_PACKAGES",
-    "PACKAGES",
     "Capture",
     "Fault",
     "FaultRecord",
@@ -44,5 +42,6 @@ __all__ = [
     "TwinStatus",
     "check_machine",
     "list_twins",
+    "packages_of",
     "remove_twin",
 ]

@@ -19,6 +19,9 @@ from goldentooth.twin.programs import ENVIRONMENT
 _WRITE = ("--immediate-mode", "--packet-buffered", "-nn", "-w", "-")
 
 
+_FILTERS = "filters are as in pcap-filter(7); `ip link` on the host lists its interfaces"
+
+
 class Capture:
     """A running tcpdump(8); leave the block, or call :meth:`stop`, to end it.
 
@@ -29,6 +32,10 @@ class Capture:
         self, machine: Machine, expression: str, interface: str, file: Path | None = None
     ) -> None:
         probe.need_program("tcpdump")
+        filtered = ["tcpdump", "-i", interface, "-d", *expression.split()]
+        accepted = machine.run(filtered)
+        if accepted.returncode:
+            raise TwinError(f"{machine.name}: {accepted.stderr.decode().strip()}", _FILTERS)
         self.file = file or Path(tempfile.mkstemp(prefix=f"{machine.name}-", suffix=".pcap")[1])
         command = ["tcpdump", "-i", interface, *_WRITE, *expression.split()]
         with self.file.open("wb") as packets:

@@ -60,7 +60,8 @@ class Construction:
             TwinError: if any of it fails; what has been made by then is still there.
         """
         self._make_folder()
-        told = limits.make_room(len(self.hosts), cgroup.delegate(self.record.name))
+        controllers = cgroup.delegate(self.record.name)
+        told = limits.make_room(self.record.name, len(self.hosts), controllers)
         if told:
             progress(told)
         making_keys = self.keys.start(machine.name for machine in self.hosts)
@@ -75,6 +76,12 @@ class Construction:
         power.boot(self.record.name, self.hosts, progress, timeout=60 + len(self.hosts))
 
     def _make_folder(self) -> None:
+        taken = state.present_namespaces(self.record.name, self.record.machines)
+        if taken:
+            raise TwinError(
+                f"network namespaces of these names are there, and no twin's: {', '.join(taken)}",
+                "give the twin another --name, or remove them: ip netns delete NAME",
+            )
         self.folder.mkdir(mode=0o700)
         mounts.mount_tmpfs(self.folder, "mode=700,size=100%")
         state.write_record(self.record)

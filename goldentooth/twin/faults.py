@@ -13,6 +13,7 @@ import json
 import os
 import re
 import signal
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,7 @@ from goldentooth.twin import cgroup, mounts, power, probe, segment, state
 from goldentooth.twin.errors import MachineError, TwinError
 from goldentooth.twin.keys import HostKeys
 from goldentooth.twin.machine import Machine
-from goldentooth.twin.state import SEGMENT, Record
+from goldentooth.twin.state import SEGMENT, FaultRecord, Record
 
 Options = Mapping[str, str]
 Undo = dict[str, str]
@@ -33,12 +34,16 @@ _FAKETIME = "faketime/libfaketimeMT.so.1"
 
 @dataclass(frozen=True)
 class Target:
-    """Where a fault is injected: a machine, and the twin that it is in. ``id`` is the fault's."""
+    """Where a fault is injected: a machine, and the twin that it is in.
+
+    ``id`` is the fault's; ``others`` are the faults that are in force there beside it.
+    """
 
     record: Record
     machines: Mapping[str, Machine]
     machine: Machine
     id: int
+    others: tuple[FaultRecord, ...] = ()
 
     @property
     def main_unit(self) -> str:
@@ -175,7 +180,8 @@ class Stop:
     def inject(self, target: Target, options: Options) -> Undo:
         """Stop it."""
         unit = options.get("unit", target.main_unit)
-        target.machine.check(["systemctl", "stop", unit])
+        # what hangs is killed by systemd after its own time, 90 s unless the unit says otherwise
+        target.machine.check(["systemctl", "stop", unit], timeout=120)
         return {"unit": unit}
 
     def heal(self, target: Target, undo: Undo) -> None:
@@ -225,7 +231,8 @@ class PowerOff:
 
     def heal(self, target: Target, undo: Undo) -> None:  # noqa: ARG002  # needs nothing
         """Boot the host."""
-        power.switch_on(target.record, target.machine)
+        with _past_the_disk(target):
+            power.switch_on(target.record, target.machine)
 
 
 @dataclass(frozen=True)
@@ -240,14 +247,13 @@ class DiskFull:
     def inject(self, target: Target, options: Options) -> Undo:
         """Shrink it to what is in it."""
         free = _number(options, "free", 0, range(target.record.disk_size))
-        usage = os.statvfs(target.machine.disk)
-        used = (usage.f_blocks - usage.f_bfree) * usage.f_frsize
-        mounts.remount_tmpfs(target.machine.disk, f"size={used + free}")
-        return {}
+        undo = {"size": str(_used(target) + free)}
+        _set_disk(target, self.kind, undo)
+        return undo
 
     def heal(self, target: Target, undo: Undo) -> None:  # noqa: ARG002  # needs nothing
         """Give it its size back."""
-        mounts.remount_tmpfs(target.machine.disk, f"size={target.record.disk_size}")
+        _set_disk(target)
 
 
 @dataclass(frozen=True)
@@ -261,21 +267,12 @@ class ReadOnly:
 
     def inject(self, target: Target, options: Options) -> Undo:  # noqa: ARG002  # it has none
         """Remount it."""
-        try:
-            mounts.remount_tmpfs(target.machine.disk, _size(target), read_only=True)
-        except OSError as error:
-            if error.errno != errno.EBUSY:
-                raise
-            holders = ", ".join(_writers(target)) or "a process that has ended since"
-            raise TwinError(
-                f"{target.machine.name}: its disk is being written to by {holders}",
-                "stop what writes there first",
-            ) from None
+        _set_disk(target, self.kind, {})
         return {}
 
     def heal(self, target: Target, undo: Undo) -> None:  # noqa: ARG002  # needs nothing
         """Remount it writable."""
-        mounts.remount_tmpfs(target.machine.disk, _size(target))
+        _set_disk(target)
 
 
 @dataclass(frozen=True)
@@ -291,7 +288,7 @@ class ClockJump:
     summary: str = "let the clock jump"
     options: Options = field(
         default_factory=lambda: {
-            "offset": "how far, as in +2h, -30m, +10d; default +1h",
+            "offset": "how far, as in +2h, -30m, +10d, at most ten years; default +1h",
             "units": "of which units, joined by commas; default the host's daemons",
         }
     )
@@ -302,9 +299,7 @@ class ClockJump:
 
     def inject(self, target: Target, options: Options) -> Undo:
         """Start the units under libfaketime, then move their time."""
-        offset = options.get("offset", "+1h")
-        if not re.fullmatch(r"[+-][0-9]+[smhd]?", offset):
-            raise TwinError(f"{offset!r} is not an offset", "as in +2h, -30m, +10d")
+        offset = _offset(options)
         units = options["units"].split(",") if "units" in options else _daemons(target)
         library = _faketime_library()
         machine = target.machine
@@ -319,26 +314,29 @@ class ClockJump:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "goldentooth-twin-clock.conf").write_text(drop_in)
         sessions = " ".join(f"{name}={value}" for name, value in environment.items())
-        machine.path(_SSHD_CLOCK).write_text(f"SetEnv {sessions}\n")
+        with _past_the_disk(target):
+            machine.path(_SSHD_CLOCK).write_text(f"SetEnv {sessions}\n")
         machine.check(["systemctl", "daemon-reload"])
-        machine.check(["systemctl", "restart", *units])
+        machine.check(["systemctl", "try-restart", *units])
         clock.write_text(f"{offset}\n")
         return {"units": ",".join(units), "library": library}
 
     def heal(self, target: Target, undo: Undo) -> None:
         """Start the units on the kernel's clock again."""
         machine = target.machine
+        with _past_the_disk(target):
+            machine.disk_path(_SSHD_CLOCK).unlink(missing_ok=True)
         if not _is_on(target):
-            (machine.disk / "upper" / _SSHD_CLOCK.lstrip("/")).unlink(missing_ok=True)
             return
         units = undo["units"].split(",")
         for unit in units:
             folder = machine.path(f"/run/systemd/system/{unit}.d")
             (folder / "goldentooth-twin-clock.conf").unlink(missing_ok=True)
-        for path in (_SSHD_CLOCK, _CLOCK):
-            machine.path(path).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # it is gone, or holds what others put there
+                folder.rmdir()
+        machine.path(_CLOCK).unlink(missing_ok=True)
         machine.check(["systemctl", "daemon-reload"])
-        machine.check(["systemctl", "restart", *units])
+        machine.check(["systemctl", "try-restart", *units])
 
 
 @dataclass(frozen=True)
@@ -354,18 +352,20 @@ class HostKey:
         """Make a new one in place of the old."""
         path = HostKeys.PATH
         make = f"rm -f {path} {path}.pub && ssh-keygen -q -t ed25519 -N '' -f {path}"
-        target.machine.check(["sh", "-c", f"{make} && systemctl restart ssh.service"])
+        with _past_the_disk(target):
+            target.machine.check(["sh", "-c", make])
+        target.machine.check(["systemctl", "try-restart", "ssh.service"])
         return {}
 
     def heal(self, target: Target, undo: Undo) -> None:  # noqa: ARG002  # the twin has the key
         """Put the known one back."""
-        if not _is_on(target):
-            return
         keys = HostKeys(state.folder(target.record.name) / "keys")
         machine = target.machine
-        machine.path(HostKeys.PATH).write_bytes(keys.private(machine.name))
-        machine.path(f"{HostKeys.PATH}.pub").write_text(keys.public(machine.name))
-        machine.check(["systemctl", "restart", "ssh.service"])
+        with _past_the_disk(target):
+            machine.disk_path(HostKeys.PATH).write_bytes(keys.private(machine.name))
+            machine.disk_path(f"{HostKeys.PATH}.pub").write_text(keys.public(machine.name))
+        if _is_on(target):
+            machine.check(["systemctl", "try-restart", "ssh.service"])
 
 
 @dataclass(frozen=True)
@@ -387,10 +387,11 @@ class HandEdit:
     def inject(self, target: Target, options: Options) -> Undo:
         """Change the file in place."""
         first = target.machine.record.links[0].name
-        path = options.get("path", f"/etc/network/interfaces.d/{first}.cfg")
-        file = target.machine.path(path)
-        if not file.is_file():
-            raise TwinError(f"{target.machine.name} has no file {path}")
+        wished = options.get("path", f"/etc/network/interfaces.d/{first}.cfg")
+        path = target.machine.resolve(wished)
+        file = target.machine.path(path or "/")
+        if path is None or not file.is_file():
+            raise TwinError(f"{target.machine.name} has no file {wished}")
         before = file.read_bytes()
         if "replace" in options:
             wanted = options["replace"].encode()
@@ -399,14 +400,14 @@ class HandEdit:
             after = before.replace(wanted, options.get("by", "").encode())
         else:
             after = before + f"{options.get('append', '# edited by hand')}\n".encode()
-        file.write_bytes(after)
+        with _past_the_disk(target):
+            file.write_bytes(after)
         return {"path": path, "before": base64.b64encode(before).decode()}
 
     def heal(self, target: Target, undo: Undo) -> None:
         """Write back what was in it."""
-        if _is_on(target):
-            file = target.machine.path(undo["path"])
-            file.write_bytes(base64.b64decode(undo["before"]))
+        with _past_the_disk(target):
+            target.machine.disk_path(undo["path"]).write_bytes(base64.b64decode(undo["before"]))
 
 
 @dataclass(frozen=True)
@@ -424,12 +425,12 @@ class WrongAsn:
         local, router = _bgp(target)
         line = f"neighbor {router} local-as {asn} no-prepend replace-as"
         _configure(target.machine, f"router bgp {local}", line)
-        target.machine.check(["vtysh", "-c", f"clear bgp {router}"])
+        _vtysh(target.machine, f"clear bgp {router}")
         return {"within": f"router bgp {local}", "line": line}
 
     def heal(self, target: Target, undo: Undo) -> None:
-        """Remove it again."""
-        if _is_on(target):
+        """Remove it again; a daemon that was started anew has forgotten it."""
+        if _is_on(target) and _holds(target, undo["line"].partition(" no-prepend")[0]):
             _configure(target.machine, undo["within"], f"no {undo['line']}")
 
 
@@ -448,7 +449,7 @@ class RouteLeak:
         """Originate the prefix and let everything out."""
         prefix = options.get("prefix", "192.168.66.0/24")
         local, router = _bgp(target)
-        running = target.machine.check(["vtysh", "-c", "show running-config"])
+        running = _vtysh(target.machine, "show running-config")
         policy = re.search(rf"neighbor {router} route-map (\S+) out", running)
         family = (f"router bgp {local}", "address-family ipv4 unicast")
         _configure(
@@ -619,8 +620,7 @@ def _faketime_library() -> str:
 
 def _bgp(target: Target) -> tuple[str, str]:
     """Return the host's own AS number and the address of its one BGP neighbor."""
-    text = target.machine.check(["vtysh", "-c", "show bgp ipv4 unicast summary json"])
-    summary = json.loads(text)
+    summary = json.loads(_vtysh(target.machine, "show bgp ipv4 unicast summary json"))
     peers = summary.get("peers", {})
     if len(peers) != 1:
         raise TwinError(
@@ -631,23 +631,81 @@ def _bgp(target: Target) -> tuple[str, str]:
 
 
 def _holds(target: Target, line: str) -> bool:
-    """Tell whether the running configuration has ``line``."""
-    return line in target.machine.check(["vtysh", "-c", "show running-config"])
+    """Tell whether the running configuration has ``line``; none has it if no daemon runs."""
+    show = ["vtysh", "-c", "show running-config"]
+    return line in target.machine.run(show, timeout=_VTYSH_SECONDS).stdout.decode()
+
+
+_VTYSH_SECONDS = 10
 
 
 def _configure(machine: Machine, *lines: str) -> None:
-    commands = [part for line in ("configure terminal", *lines) for part in ("-c", line)]
-    said = machine.check(["vtysh", *commands]).strip()
+    said = _vtysh(machine, "configure terminal", *lines).strip()
     if "%" in said:
         raise TwinError(f"{machine.name}: vtysh: {said}")
+
+
+def _vtysh(machine: Machine, *lines: str) -> str:
+    commands = [part for line in lines for part in ("-c", line)]
+    return machine.check(["vtysh", *commands], timeout=_VTYSH_SECONDS)
 
 
 def _address(target: Target, peer: str) -> str:
     return target.machines[peer].record.address if peer in target.machines else peer
 
 
-def _size(target: Target) -> str:
-    return f"size={target.record.disk_size}"
+def _set_disk(target: Target, kind: str = "", undo: Options | None = None) -> None:
+    """Let the disk be what the other faults there make of it, and one more of ``kind`` if given.
+
+    Raises:
+        TwinError: if it is to be read-only and something writes there; it is as it was.
+    """
+    faults = [(fault.kind, fault.undo) for fault in target.others] + [(kind, undo or {})]
+    sizes = [int(undo["size"]) for kind, undo in faults if kind == "disk"]
+    # never below what is in it by now, which the kernel refuses
+    size = max(min(sizes, default=target.record.disk_size), _used(target))
+    read_only = any(kind == "readonly" for kind, _ in faults)
+    try:
+        mounts.remount_tmpfs(target.machine.disk, f"size={size}", read_only=read_only)
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        holders = ", ".join(_writers(target)) or "a process that has ended since"
+        raise TwinError(
+            f"{target.machine.name}: its disk is being written to by {holders}",
+            "stop what writes there first",
+        ) from None
+
+
+@contextlib.contextmanager
+def _past_the_disk(target: Target) -> Iterator[None]:
+    """Let the disk be whole inside the block, whatever other faults make of it.
+
+    Faults are not subject to one another: a key can be changed on a disk that is full.
+    """
+    if not {"disk", "readonly"} & {fault.kind for fault in target.others}:
+        yield
+        return
+    mounts.remount_tmpfs(target.machine.disk, f"size={target.record.disk_size}")
+    try:
+        yield
+    finally:
+        _set_disk_again(target)
+
+
+def _set_disk_again(target: Target) -> None:
+    """Wait for what a host writes while it boots, at most ten seconds."""
+    for _ in range(100):
+        with contextlib.suppress(TwinError):
+            return _set_disk(target)
+        time.sleep(0.1)
+    return _set_disk(target)
+
+
+def _used(target: Target) -> int:
+    """Return how many bytes of the disk are in use."""
+    usage = os.statvfs(target.machine.disk)
+    return (usage.f_blocks - usage.f_bfree) * usage.f_frsize
 
 
 def _writers(target: Target) -> list[str]:
@@ -681,6 +739,22 @@ def _one_of(options: Options, name: str, allowed: tuple[str, ...]) -> str:
     if value not in allowed:
         raise TwinError(f"{name} cannot be {value!r}", "it is " + " or ".join(allowed))
     return value
+
+
+_YEARS = 10
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _offset(options: Options) -> str:
+    """Return by how much a clock jumps, as libfaketime takes it."""
+    offset = options.get("offset", "+1h")
+    found = re.fullmatch(r"[+-]([0-9]+)([smhd]?)", offset, re.ASCII)
+    if not found or int(found[1][:12]) * _UNITS[found[2] or "s"] > _YEARS * 365 * 86400:
+        raise TwinError(
+            f"offset cannot be {offset!r}",
+            f"as in +2h, -30m, +10d; s, m, h, d; at most {_YEARS} years of 365 days either way",
+        )
+    return offset
 
 
 def _number(options: Options, name: str, default: int, allowed: range) -> int:

@@ -21,8 +21,10 @@ _SPARE = 16
 _FOLDERS = (state.NAMESPACES, Path("/run/systemd"))
 
 
-def make_room(hosts: int, controllers: tuple[str, ...]) -> str | None:
-    """Make sure that ``hosts`` more can boot; ``controllers`` were switched on for them.
+def make_room(twin: str, hosts: int, controllers: tuple[str, ...]) -> str | None:
+    """Make sure that ``hosts`` of ``twin`` can boot; ``controllers`` were switched on for them.
+
+    Those of other twins, which may just be booting, keep their share.
 
     Returns:
         what was changed on the machine, for people; None if nothing.
@@ -32,7 +34,9 @@ def make_room(hosts: int, controllers: tuple[str, ...]) -> str | None:
         if controllers:
             changes["controllers"] = sorted({*changes.get("controllers", ()), *controllers})
         limit = int(_LIMIT.read_text())
-        needed = _in_use() + hosts * INSTANCES_PER_HOST + _SPARE
+        shares = {**changes.get("hosts", {}), twin: hosts}
+        changes["hosts"] = {name: shares[name] for name in {*state.all_names(), twin} & {*shares}}
+        needed = _in_use() + sum(changes["hosts"].values()) * INSTANCES_PER_HOST + _SPARE
         told = None
         if needed > limit:
             changes.setdefault("inotify", limit)

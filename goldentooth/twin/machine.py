@@ -205,21 +205,33 @@ class Machine:
                 process.communicate()
         return subprocess.CompletedProcess(list(argv), process.returncode, output, errors)
 
-    def check(self, argv: Sequence[str], *, stdin: bytes | None = None) -> str:
+    def check(self, argv: Sequence[str], *, timeout: float = 60) -> str:
         """Run ``argv`` inside and return what it printed.
 
         Raises:
-            TwinError: if it fails, with what it said.
+            TwinError: if it fails, with what it said, or takes longer than ``timeout`` seconds.
         """
-        done = self.run(argv, stdin=stdin)
+        done = self.run(argv, timeout=timeout)
         if done.returncode:
             said = (done.stderr or done.stdout).decode(errors="replace").strip()
             raise TwinError(f"{self.name}: {' '.join(argv)}: {said}")
         return done.stdout.decode(errors="replace")
 
     def path(self, path: str) -> Path:
-        """Return the path, on the machine outside, of the file ``path`` inside."""
+        """Return the path, on the machine outside, of the file ``path`` inside.
+
+        A symbolic link in it would be followed outside: :meth:`resolve` first what may hold one.
+        """
         return Path(f"/proc/{self.init}/root{path}")
+
+    def resolve(self, path: str) -> str | None:
+        """Return the absolute path of an existing ``path`` without symbolic links; None if none."""
+        done = self.run(["readlink", "--canonicalize-existing", "--", path])
+        return done.stdout.decode().rstrip("\n") if done.returncode == 0 else None
+
+    def disk_path(self, path: str) -> Path:
+        """Return where ``path``, which the host has written, is while it is on or off."""
+        return self.path(path) if self.is_running else self.disk / "upper" / path.lstrip("/")
 
     # -- what it uses ------------------------------------------------------------------
 

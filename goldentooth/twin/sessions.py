@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable, Mapping
 
@@ -54,12 +55,15 @@ def _expected(record: Record) -> list[BgpSession]:
 
 
 def _patiently(machine: Machine) -> dict[str, Session]:
-    """Return the sessions of a host once its daemon answers; none if it does not."""
+    """Return the sessions of a host once its daemon answers; none if that does not run."""
     for _ in range(20):
-        try:
+        if machine.run(["systemctl", "is-active", "--quiet", _UNIT]).returncode:
+            break
+        with contextlib.suppress(TwinError):
             if sessions := sessions_of(machine):
                 return sessions
-        except TwinError:
-            pass
         time.sleep(0.1)
     return {}
+
+
+_UNIT = "frr.service"

@@ -1,8 +1,8 @@
 """What is known of a twin on disk, so that any process can find it, use it and remove it.
 
-Everything is under ``/run/goldentooth-twin/<name>``, in memory. Removing a twin needs none
-of it: its namespaces, groups and mounts are found by name, so a twin that was killed half-way
-through anything is removed as well.
+Everything is under ``/run/goldentooth-twin/<name>``, in memory. Its record is the first thing
+that is made of a twin and the last that is removed, so one that was killed half-way through
+anything is removed as well, and nothing that is not its own.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import fcntl
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -142,11 +142,28 @@ def namespace(name: str, machine: str = "") -> str:
 
 
 def namespaces(name: str) -> list[str]:
-    """Return all network namespaces of the twin that there are."""
-    if not NAMESPACES.is_dir():
+    """Return the twin's network namespaces that there are.
+
+    They are those that its record says it makes; others with such a name are somebody else's.
+    """
+    try:
+        text = (folder(name) / "record.json").read_bytes()
+        machines = msgspec.json.decode(text, type=_Made).machines
+    except (FileNotFoundError, msgspec.DecodeError):
         return []
-    there = sorted(entry.name for entry in NAMESPACES.iterdir())
-    return [ns for ns in there if ns == f"{PREFIX}{name}" or ns.startswith(f"{PREFIX}{name}-")]
+    return present_namespaces(name, machines)
+
+
+def present_namespaces(name: str, machines: Iterable[str]) -> list[str]:
+    """Return which of the namespaces that a twin of ``machines`` has are there, whoever's."""
+    wanted = [namespace(name), *(namespace(name, machine) for machine in machines)]
+    return [each for each in wanted if (NAMESPACES / each).exists()]
+
+
+class _Made(msgspec.Struct):
+    """What of a record any version of this program can read."""
+
+    machines: dict[str, Any]
 
 
 def all_names() -> list[str]:
@@ -154,12 +171,6 @@ def all_names() -> list[str]:
     found = cgroup.names()
     if ROOT.is_dir():
         found |= {entry.name for entry in ROOT.iterdir() if entry.is_dir()}
-    if NAMESPACES.is_dir():
-        found |= {
-            entry.name.removeprefix(PREFIX).split("-")[0]
-            for entry in NAMESPACES.iterdir()
-            if entry.name.startswith(PREFIX)
-        }
     return sorted(found)
 
 

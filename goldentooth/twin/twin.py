@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from goldentooth.model import Network
-from goldentooth.needs import together
-from goldentooth.twin import limits, power, probe, state
+from goldentooth.needs import Package, together
+from goldentooth.twin import limits, probe, state
 from goldentooth.twin.capture import Capture
 from goldentooth.twin.construction import HOME, Construction
 from goldentooth.twin.errors import NotVerifiedError, Shortfall, TwinError
@@ -33,6 +33,8 @@ from goldentooth.twin.programs import ENVIRONMENT, with_programs
 from goldentooth.twin.removal import remove_pieces, remove_twin
 from goldentooth.twin.sessions import reset_sessions
 from goldentooth.twin.state import FaultRecord, Record, StandIn
+from goldentooth.twin.units import is_unit, unit_names
+from goldentooth.validation import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -120,9 +122,7 @@ class Twin:
             created=time.time(),
             bare=bare,
         )
-        booted = [node for node in network.nodes.values() if node.name in record.machines]
-        needs = together(needs_of(network, node) for node in booted)
-        probe.check_machine(needs.packages)
+        probe.check_machine(_needed_packages(network, record.machines))
         with state.lock(name, seconds=1):
             if name in state.all_names():
                 raise TwinError(f"there is a twin {name} already", f"twin down --name {name}")
@@ -262,15 +262,21 @@ class Twin:
         )
 
     def logs(self, host: str, unit: str | None = None, *, lines: int = 100) -> str:
-        """Return the last ``lines`` of the host's journal; if it is off, its console."""
+        """Return the last ``lines`` of the host's journal; if it is off, its console.
+
+        Raises:
+            TwinError: if it has no such ``unit``, with the nearest that it has.
+        """
         machine = self.machine(host)
         if not machine.is_running or not machine.record.boots:
             return machine.console.read_text(errors="replace")
-        selection = ["--unit", unit] if unit else []
-        count = f"--lines={lines}"
-        return machine.check(
-            ["journalctl", "--no-pager", "--output=short-precise", count, *selection]
-        )
+        look = ["journalctl", "--no-pager", "--output=short-precise", "--quiet", f"--lines={lines}"]
+        text = machine.check([*look, *(["--unit", unit] if unit else [])])
+        if unit and not text and not is_unit(machine, unit):
+            name = unit if "." in unit else f"{unit}.service"
+            remedy = did_you_mean(name, unit_names(machine))
+            raise TwinError(f"{host} has no unit {unit!r}", remedy)
+        return text
 
     def capture(
         self, host: str, *, expression: str = "", interface: str = "any", file: Path | None = None
@@ -291,12 +297,14 @@ class Twin:
             TwinError: if there is no such fault or option, or it cannot be injected there.
         """
         fault = find_fault(kind, options)
-        machine = self._bootable(host)
+        self._check_bootable(host)
         with state.lock(self.name, seconds=30):
             faults = state.read_faults(self.name)
             number = max((known.id for known in faults), default=0) + 1
-            target = Target(self.record, self.machines, machine, number)
-            undo = fault.inject(target, options)
+            try:
+                undo = fault.inject(self._target(host, number, faults), options)
+            except OSError as error:
+                raise TwinError(f"{kind} {host}: {error}") from None
             injected = FaultRecord(number, kind, host, options, undo)
             state.write_faults(self.name, [*faults, injected])
         return injected
@@ -314,22 +322,21 @@ class Twin:
             TwinError: if a fault cannot be taken back; all others have been.
         """
         healed, failures = [], []
+        machines = self.machines if host is None else {host: self.machine(host)}
         with state.lock(self.name, seconds=30):
             for fault in _in_healing_order(state.read_faults(self.name)):
-                if kind in {None, fault.kind} and host in {None, fault.host}:
-                    target = Target(self.record, self.machines, self.machines[fault.host], fault.id)
+                if kind in {None, fault.kind} and fault.host in machines:
+                    left = [known for known in state.read_faults(self.name) if known != fault]
+                    target = self._target(fault.host, fault.id, left)
                     try:
                         FAULTS[fault.kind].heal(target, fault.undo)
-                    except TwinError as error:
-                        failures.append(f"{fault}: {error.message}")
+                    except (TwinError, OSError) as error:
+                        said = error.message if isinstance(error, TwinError) else str(error)
+                        failures.append(f"{fault}: {said}")
                         continue
-                    left = [known for known in state.read_faults(self.name) if known != fault]
                     state.write_faults(self.name, left)
                     healed.append(fault)
-            kept_off = {left.host for left in state.read_faults(self.name) if left.kind == "power"}
-            for machine in self.machines.values():
-                if machine.record.boots and host in {None, machine.name} - kept_off:
-                    power.switch_on(self.record, machine)  # one that switched itself off
+            self._switch_on(machines)
         if failures:
             raise TwinError("\n".join(failures), f"the last resort: twin down --name {self.name}")
         reset_sessions(self.record, self.machines, {fault.host for fault in healed})
@@ -342,11 +349,26 @@ class Twin:
         """The faults in force, oldest first."""
         return state.read_faults(self.name)
 
-    def _bootable(self, host: str) -> Machine:
-        machine = self.machine(host)
-        if not machine.record.boots:
-            raise TwinError(f"{host} is a mere namespace: it has no power to cut")
-        return machine
+    def _target(self, host: str, number: int, faults: Iterable[FaultRecord]) -> Target:
+        others = tuple(fault for fault in faults if fault.host == host and fault.id != number)
+        return Target(self.record, self.machines, self.machines[host], number, others)
+
+    def _switch_on(self, hosts: Iterable[str]) -> None:
+        """Boot those of ``hosts`` that have switched themselves off."""
+        faults = state.read_faults(self.name)
+        kept_off = {fault.host for fault in faults if fault.kind == "power"}
+        for host in set(hosts) - kept_off:
+            machine = self.machines[host]
+            if machine.record.boots and not machine.is_running:
+                FAULTS["power"].heal(self._target(host, 0, faults), {})
+
+    def _check_bootable(self, host: str) -> None:
+        if not self.machine(host).record.boots:
+            hosts = ", ".join(name for name, each in self.machines.items() if each.record.boots)
+            raise TwinError(
+                f"{host} is not a host but a namespace beside them, and cannot be broken",
+                f"break a host instead: {hosts}",
+            )
 
     def _environment(self, host: str) -> dict[str, str]:
         if host in {OPERATOR, CLIENT}:
@@ -361,9 +383,20 @@ class Twin:
 
 
 def _in_healing_order(faults: Sequence[FaultRecord]) -> list[FaultRecord]:
-    """Return the last fault first; but disks before power, and power before what is on a host."""
-    order = {"disk": 0, "readonly": 0, "power": 1}
-    return sorted(faults, key=lambda fault: (order.get(fault.kind, 2), -fault.id))
+    """Return the last fault first, but before it what would hinder to take others back."""
+    order = {"slow": 0, "disk": 1, "readonly": 1, "power": 2}
+    return sorted(faults, key=lambda fault: (order.get(fault.kind, 3), -fault.id))
+
+
+def packages_of(network: Network) -> tuple[Package, ...]:
+    """Return all Debian packages that a twin of ``network`` uses, faults and tools included."""
+    needed = (*probe.PACKAGES, *_needed_packages(network, network.nodes), *probe.OPTIONAL_PACKAGES)
+    return tuple({package.name: package for package in needed}.values())
+
+
+def _needed_packages(network: Network, hosts: Container[str]) -> tuple[Package, ...]:
+    nodes = (node for node in network.nodes.values() if node.name in hosts)
+    return together(needs_of(network, node) for node in nodes).packages
 
 
 def list_twins() -> list[str]:

@@ -11,6 +11,7 @@ import pytest
 
 from goldentooth.twin import FAULTS, Twin, TwinError
 from goldentooth.twin.sessions import sessions_of
+from tests.twin.claims.observation import on_all
 
 FENN = "10.4.0.15"
 API = "https://10.4.0.10:6443/healthz"
@@ -56,6 +57,19 @@ def test_packets_are_lost_one_way(twin: Twin) -> None:
     assert "0% packet loss" in _shell(twin, "allyrion", f"ping -c 1 -W 1 {FENN}")
     twin.heal()
     assert _ping(twin, FENN)
+
+
+def test_an_edit_through_a_link_stays_on_the_host(twin: Twin, tmp_path: Path) -> None:
+    outside = tmp_path / "file"
+    outside.write_text("this machine's\n")
+    _shell(
+        twin, "jast", f"mkdir -p {tmp_path}; echo theirs > {outside}; ln -s {outside} /root/link"
+    )
+
+    twin.break_("edit", "jast", path="/root/link", append="mine")
+
+    assert outside.read_text() == "this machine's\n"
+    assert _shell(twin, "jast", f"cat {outside}; rm /root/link") == "theirs\nmine"
 
 
 def test_a_share_of_packets_is_lost(twin: Twin) -> None:
@@ -262,8 +276,12 @@ def test_what_cannot_be_injected_is_said_so_and_changes_nothing(twin: Twin) -> N
         twin.break_("flood", "fenn")
     with pytest.raises(TwinError, match="percent cannot be '0'"):
         twin.break_("drop", "fenn", percent="0")
-    with pytest.raises(TwinError, match="no power to cut"):
-        twin.break_("power", "operator")
+    for kind in ("power", "link"):
+        with pytest.raises(TwinError, match="operator is not a host"):
+            twin.break_(kind, "operator")
+    for offset in ("1h", "+1w", "+3651d", "-99999999999999s", "+٣h"):
+        with pytest.raises(TwinError, match=r"offset cannot be .*\n +as in \+2h"):
+            twin.break_("clock", "fenn", offset=offset)
 
     assert twin.faults == []
 
@@ -310,3 +328,54 @@ def test_heal_boots_a_host_that_switched_itself_off(twin: Twin) -> None:
     twin.heal()
 
     assert twin.verify() == []
+
+
+PAIRS = {
+    "fenn": ("disk", "readonly"),
+    "gardener": ("readonly", "edit"),
+    "harlton": ("disk", "hostkey"),
+    "inchfield": ("edit", "power"),
+    "jast": ("power", "readonly"),
+    "karstark": ("stop", "asn"),
+    "lipps": ("leak", "stop"),
+    "velaryon": ("clock", "readonly"),
+    "erenford": ("link", "power"),
+    "dalt": ("stop", "clock"),
+    "cargyll": ("freeze", "stop"),
+    "bettley": ("slow", "clock"),
+    "allyrion": ("hostkey", "clock"),
+}
+"""Two faults on each host, every kind that shares something with another kind."""
+
+
+def _traces(twin: Twin, host: str) -> list[str]:
+    """Return what faults change on a host: its files, its disk, what FRR runs, units, links."""
+    commands = (
+        "sha256sum /etc/network/interfaces.d/eth0.cfg /etc/ssh/ssh_host_ed25519_key*",
+        "ls -A /etc/ssh/sshd_config.d /run/systemd/system; stat -fc '%b' /",
+        "touch /root/writable && rm /root/writable; cat /sys/class/net/eth0/carrier",
+        "systemctl is-active ssh frr haproxy prometheus-node-exporter",
+        "vtysh -c 'show running-config' 2>/dev/null | grep -v '^!'",
+    )
+    return _shell(twin, host, ";".join(commands)).splitlines()
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["first one first", "last one first"])
+def test_faults_on_one_host_are_healed_in_any_order(twin: Twin, order: int) -> None:
+    before = on_all(PAIRS, lambda host: _traces(twin, host))
+    for host, pair in PAIRS.items():
+        for kind in pair if "leak" in pair or "slow" in pair else sorted(pair, key=_hindering):
+            unit = {"unit": "prometheus-node-exporter.service"} if "freeze" in pair else {}
+            twin.break_(kind, host, **unit)
+
+    for host, pair in PAIRS.items():
+        for kind in pair[::order]:
+            assert [fault.kind for fault in twin.heal(kind, host)] == [kind]
+
+    assert twin.faults == []
+    assert on_all(PAIRS, lambda host: _traces(twin, host)) == before
+
+
+def _hindering(kind: str) -> bool:
+    """Tell whether a fault can only be injected last: the others need a host that works."""
+    return kind in {"power", "stop", "freeze"}
