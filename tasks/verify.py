@@ -27,7 +27,7 @@ def verify_host(task: Task, checks: Mapping[str, Sequence[tuple[str, Check]]]) -
     commands = reads_of(wanted)
     try:
         transport = task.host.get_connection(CONNECTION, task.nornir.config)
-        outputs = dict(zip(commands, transport.run(commands), strict=True))
+        outputs = dict(zip(commands, transport.gather(commands), strict=True))
     except TransportError as error:
         return Result(host=task.host, result=unknown_all(wanted, str(error)))
     return Result(host=task.host, result=judge_all(wanted, outputs))

@@ -1,108 +1,131 @@
-"""Many commands in one exec: a POSIX shell script, and how to read what it prints. Pure.
+"""Many commands in one exchange with the program on a host: what is sent, what is answered. Pure.
 
-The script goes to ``sh`` on standard input, so its length has no limit, and a login shell that
-prints something first does no harm: only what stands between the marks is read. Outputs
-travel in base64, so they come through to the byte, whatever they hold.
+The program (:mod:`goldentooth.host`) answers each command when it ends, as raw bytes between
+lines that begin with a mark that no output holds by chance. So outputs come through to the
+byte, a login shell that prints something first does no harm, and of an answer that breaks off
+everything is known that had been said.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Sequence
-from shlex import quote
 
 from goldentooth.check import Output
-from goldentooth.errors import UnreachableError
+from goldentooth.errors import PrivilegeError, TransportError, UnreachableError, UsageError
+from goldentooth.host import INSTALLED, sent_program
+from goldentooth.transports import Command
 
-SHELL = "exec /bin/sh -s"
-"""The command to exec; the script is its standard input."""
+AS_USER = f"exec env LC_ALL=C sudo -n {INSTALLED}"
+"""What a user other than root execs."""
 
 OUTPUT_LIMIT = 16 * 1024 * 1024
-"""Bytes of standard output that are read of one command."""
+"""Bytes of standard output that are kept of one command."""
 
-_ERROR_LIMIT = 64 * 1024
+EVERY_LIMIT = 8 * OUTPUT_LIMIT
+"""Bytes that a host may answer in one exchange."""
 
-# Descriptor 5 is the script's own output, 6 a command's report, 3 its errors on their way there.
-# The report is `{status}` and the errors in base64, which has no braces: in whatever order the
-# two arrive, they can be told apart.
-_RUN = """\
-run() {
-  printf '%s %s\\n' "$mark" "$1"
-  report=$({
-    {
-      { timeout -k 1 "$seconds" sh -c "$2" 3>&- 4>&- 5>&- 6>&- </dev/null
-        printf '{%d}' "$?" >&4
-      } 2>&3 | head -c "$limit" | base64 >&5
-    } 3>&1 4>&6 | { head -c "$error_limit"; cat >/dev/null; } | base64
-  } 6>&1)
-  printf '%s report\\n%s\\n' "$mark" "$report"
-}
-"""
+_PROTOCOL = b"1"
+_LATE_STATUS, _MISSING_STATUS = 124, 125
+"""As timeout(1) has them: its time was over; it was not run."""
 
 
-def batch_script(commands: Sequence[str], mark: str, *, seconds: int = 30) -> str:
-    """Return the script that runs ``commands``, each for ``seconds`` at the most.
-
-    ``mark`` is a word that no output can hold by chance.
-    """
-    lines = [
-        f"mark={quote(mark)} seconds={seconds} limit={OUTPUT_LIMIT + 1} error_limit={_ERROR_LIMIT}",
-        "exec 5>&1",
-        _RUN,
-        *(f"run {index} {quote(command)}" for index, command in enumerate(commands)),
-        'printf "%s end\\n" "$mark"',
-    ]
-    return "\n".join(lines) + "\n"
+def as_root() -> tuple[str, bytes]:
+    """Return what root execs, and the program, which it reads first."""
+    text = sent_program().encode()
+    start = f"""program=$(head -c {len(text)}) && eval "$program" """.strip()
+    return f"exec /bin/sh -c '{start}'", text
 
 
-def parse_batch(printed: bytes, count: int, mark: str) -> tuple[Output, ...]:
-    """Return the outputs of ``count`` commands from what the script printed.
+def request_bytes(commands: Sequence[Command], mark: str, *, aside: bool, seconds: float) -> bytes:
+    """Return what asks for ``commands``, each for ``seconds`` at the most if it says nothing else.
+
+    With ``aside`` they run side by side.
 
     Raises:
-        UnreachableError: if it broke off before its end.
+        UsageError: if one cannot be a command.
     """
-    parts = printed.split(f"{mark} ".encode())
-    if len(parts) != 2 * count + 2 or not parts[-1].startswith(b"end"):
-        done = max(0, (len(parts) - 1) // 2)
-        raise UnreachableError(f"the answer broke off after {done} of {count} commands")
-    return tuple(
-        _parse_output(parts[1 + 2 * index], parts[2 + 2 * index]) for index in range(count)
-    )
+    way = "gather" if aside else "run"
+    parts = [f"{_PROTOCOL.decode()} {mark} {way} {len(commands)}\n".encode()]
+    for command in commands:
+        if not command.line.strip() or "\0" in command.line:
+            raise UsageError(f"{command.line!r} is not a command")
+        bound = f"{command.seconds or seconds:g}"
+        lines = command.line.count("\n") + 1
+        header = f"{bound} {lines} {len(command.stdin)}\n{command.line}\n"
+        parts += [header.encode(), command.stdin]
+    return b"".join(parts)
 
 
-def write_command(path: str, content: bytes, owner: str, mode: int) -> str:
-    """Return a command that writes a file whole or not at all: beside it, synced, renamed."""
-    encoded = base64.b64encode(content).decode()
-    return f"""set -eu
-mkdir -p {quote(path.rpartition("/")[0] or "/")}
-new=$(mktemp {quote(path + ".XXXXXX")})
-trap 'rm -f "$new"' EXIT
-base64 -d >"$new" <<'END'
-{encoded}
-END
-chmod {mode:04o} "$new"
-chown {quote(owner)} "$new"
-sync "$new"
-mv -f "$new" {quote(path)}
-"""
+def ending(mark: str) -> bytes:
+    """Return how an answer ends that is whole."""
+    return f"\n{mark} done\n".encode()
 
 
-def _parse_output(body: bytes, report: bytes) -> Output:
-    stdout = _decode(body.partition(b"\n")[2])
-    report = report.partition(b"\n")[2]
-    status = re.search(rb"\{([0-9]+)\}", report)
-    if not status:
-        raise UnreachableError("the answer holds no exit status")
-    stderr = _decode(report.replace(status[0], b""))
+def parse_answer(printed: bytes, count: int, mark: str) -> tuple[Output, ...] | None:
+    """Return the outputs of ``count`` commands; None if the program did not begin to answer.
+
+    Those that were not answered are ``is_missing``.
+
+    Raises:
+        TransportError: if the program says that it cannot work there.
+    """
+    begin = re.compile(rf"(?:\A|\n){re.escape(mark)} ".encode())
+    _, *said = begin.split(printed)
+    if not said:
+        return None
+    if said[0].split()[:2] != [b"start", _PROTOCOL]:
+        raise PrivilegeError(
+            f"{INSTALLED} on the host is of another version: deploy the access service to it"
+        )
+    outputs = [Output(b"", status=_MISSING_STATUS, is_missing=True)] * count
+    stdout = stderr = b""
+    for part in said[1:]:
+        header, _, body = part.partition(b"\n")
+        match header.split():
+            case [b"out", _]:
+                stdout = body
+            case [b"err", _]:
+                stderr = body
+            case [b"end", index, status, *late]:
+                outputs[int(index)] = _output(stdout, stderr, int(status), is_late=bool(late))
+            case [b"broken", *reason]:
+                raise TransportError(b" ".join(reason).decode(errors="replace"))
+    return tuple(outputs)
+
+
+def _output(stdout: bytes, stderr: bytes, status: int, *, is_late: bool) -> Output:
     return Output(
-        stdout[:OUTPUT_LIMIT], stderr, int(status[1]), is_truncated=len(stdout) > OUTPUT_LIMIT
+        stdout[:OUTPUT_LIMIT],
+        stderr,
+        _LATE_STATUS if is_late else status,
+        is_truncated=len(stdout) > OUTPUT_LIMIT,
+        is_late=is_late,
     )
 
 
-def _decode(encoded: bytes) -> bytes:
-    try:
-        return base64.b64decode(encoded)
-    except binascii.Error as error:
-        raise UnreachableError(f"the answer is damaged: {error}") from error
+def explain_silence(stderr: bytes, user: str) -> TransportError:
+    """Return what it means that the program did not begin, from what was said instead."""
+    lines = [line.strip() for line in stderr.decode(errors="replace").splitlines()]
+    lines = [line for line in lines if line]
+    complaint = lines[-1] if lines else "nothing was said"
+    told = "\n".join(lines)
+    if f"{INSTALLED}: command not found" in told:
+        return PrivilegeError(
+            f"{INSTALLED} is not on the host: deploy the access service as root first"
+        )
+    if re.search("sudo: not found|sudo: command not found|.sudo.: No such file", told):
+        return PrivilegeError(
+            f"there is no sudo on the host, and {user} is not root:"
+            " install sudo, or connect as root"
+        )
+    if re.search("password is required|terminal is required|not in the sudoers", told):
+        return PrivilegeError(
+            f"sudo refuses {user} ({complaint}): deploy the access service as root first,"
+            " with `access: {user: …}` in the facts naming this user"
+        )
+    if re.search("is not allowed to |may not run sudo", told):
+        return PrivilegeError(
+            f"sudo does not let {user} run {INSTALLED}: deploy the access service as root first"
+        )
+    return UnreachableError(f"the host's login shell does not run commands: {complaint}")

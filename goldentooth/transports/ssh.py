@@ -8,18 +8,15 @@ One event loop in one thread serves all of Nornir's worker threads.
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from functools import cache
-from shlex import quote
 from threading import Lock, Thread
 from typing import Any, TypeVar
 
 import asyncssh
 from nornir.core.configuration import Config
 
-from goldentooth.check import Output
 from goldentooth.errors import (
     AuthenticationError,
     HostKeyError,
@@ -27,24 +24,22 @@ from goldentooth.errors import (
     TransportError,
     UnreachableError,
 )
-from goldentooth.transports import File
-from goldentooth.transports.batch import SHELL, batch_script, parse_batch, write_command
+from goldentooth.transports.batch import EVERY_LIMIT
+from goldentooth.transports.bounds import take_bounds
+from goldentooth.transports.program import Answer, Call, ProgramTransport
 
 T = TypeVar("T")
 
-CONNECT_SECONDS = 10.0
-COMMAND_SECONDS = 10
-HOST_SECONDS = 60.0
-
-_NOT_THERE = 66
-"""Exit status of a read for a file that does not exist (EX_NOINPUT of sysexits.h)."""
+_KEEPALIVES = 3
+"""Keepalives that may stay unanswered until a host is taken for dead."""
 
 
 class SshConnection:
     """Nornir connection plugin: ``host.get_connection("goldentooth_ssh", config)``.
 
-    Connection options (``extras``): ``connect_seconds``, ``command_seconds``, ``host_seconds``,
-    and whatever :func:`asyncssh.connect` takes (``known_hosts=None`` is refused).
+    Connection options (``extras``): the bounds (:class:`~goldentooth.transports.bounds.Bounds`),
+    where a host needs others than config.yaml has, and whatever :func:`asyncssh.connect`
+    takes (``known_hosts=None`` is refused).
     """
 
     def open(  # noqa: PLR0917  # Nornir's interface
@@ -55,83 +50,82 @@ class SshConnection:
         port: int | None,
         platform: str | None,  # noqa: ARG002  # Nornir's interface
         extras: dict[str, Any] | None = None,
-        configuration: Config | None = None,  # noqa: ARG002  # Nornir's interface
+        configuration: Config | None = None,
     ) -> None:
         """Connect.
 
         Raises:
             TransportError: the kind says whether the host, its key or the user is the matter.
+            UsageError: if the bounds are not bounds.
         """
         options = dict(extras or {})
-        seconds = float(options.pop("connect_seconds", CONNECT_SECONDS))
-        command_seconds = int(options.pop("command_seconds", COMMAND_SECONDS))
-        host_seconds = float(options.pop("host_seconds", HOST_SECONDS))
+        bounds = take_bounds(options, configuration)
         if "options" in options:
             raise HostKeyError("options made elsewhere could leave host keys unchecked")
         given = {"username": username, "password": password, "port": port}
         options.update({key: value for key, value in given.items() if value is not None})
-        connecting = _connect(hostname or "", seconds, options)
-        client = _wait(connecting, seconds + 1)
-        self.connection = SshTransport(client, command_seconds, host_seconds)
+        interval = bounds.silence_seconds / (_KEEPALIVES + 1)
+        options.setdefault("keepalive_interval", interval)
+        options.setdefault("keepalive_count_max", _KEEPALIVES)
+        connecting = _connect(hostname or "", bounds.connect_seconds, options)
+        client = _wait(connecting, bounds.connect_seconds + 1)
+        self.connection = ProgramTransport(
+            lambda call: _wait(_exec(client, call), call.seconds + 5),
+            client.get_extra_info("username"),
+            bounds,
+            lambda: _loop().call_soon_threadsafe(client.abort),
+        )
 
     def close(self) -> None:
         """Hang up."""
         self.connection.close()
 
 
-class SshTransport:
-    """A :class:`~goldentooth.transports.Transport` over one SSH connection."""
+class _Listener(asyncssh.SSHClientSession[bytes]):
+    """Keeps what a channel carries, until what was waited for has come or all has ended."""
 
-    def __init__(
-        self, client: asyncssh.SSHClientConnection, command_seconds: int, host_seconds: float
-    ) -> None:
-        self._client = client
-        self._command_seconds = command_seconds
-        self._host_seconds = host_seconds
+    def __init__(self, end: bytes) -> None:
+        self.stdout = bytearray()
+        self.stderr = bytearray()
+        self.ended = asyncio.get_running_loop().create_future()
+        self._end = end
 
-    def run(self, commands: Sequence[str]) -> tuple[Output, ...]:
-        """Run shell commands in one exec; see :class:`~goldentooth.transports.Transport`."""
-        mark = f"mark-{secrets.token_hex(12)}"
-        script = batch_script(commands, mark, seconds=self._command_seconds)
-        printed = _wait(self._exec(script.encode()), self._host_seconds + 1)
-        return parse_batch(printed, len(commands), mark)
+    def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
+        """Keep ``data``."""
+        kept = self.stderr if datatype else self.stdout
+        kept += data
+        if len(kept) > EVERY_LIMIT:
+            self._finish(TransportError(f"the host sends more than {EVERY_LIMIT >> 20} MiB"))
+        elif kept.endswith(self._end):
+            self._finish(None)
 
-    def read(self, paths: Sequence[str]) -> Mapping[str, bytes | None]:
-        """Read files in one exec; see :class:`~goldentooth.transports.Transport`."""
-        commands = [
-            f"if [ -e {quote(path)} ]; then exec cat -- {quote(path)}; else exit {_NOT_THERE}; fi"
-            for path in paths
-        ]
-        contents: dict[str, bytes | None] = {}
-        for path, output in zip(paths, self.run(commands), strict=True):
-            if output.status not in (0, _NOT_THERE) or output.is_truncated:
-                reason = "it is too large" if output.is_truncated else output.complaint
-                raise TransportError(f"{path} cannot be read: {reason}")
-            contents[path] = output.stdout if output.status == 0 else None
-        return contents
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Take note that nothing more will come."""
+        self._finish(UnreachableError(f"the connection broke: {_reason(exc)}") if exc else None)
 
-    def write(self, files: Sequence[File]) -> None:
-        """Write files in one exec; see :class:`~goldentooth.transports.Transport`."""
-        commands = [write_command(f.path, f.content, f.owner, f.mode) for f in files]
-        for file, output in zip(files, self.run(commands), strict=True):
-            if output.status != 0:
-                raise TransportError(f"{file.path} cannot be written: {output.complaint}")
+    def _finish(self, failure: TransportError | None) -> None:
+        if not self.ended.done():
+            self.ended.set_result(failure)
 
-    def close(self) -> None:
-        """Hang up."""
-        _loop().call_soon_threadsafe(self._client.abort)
 
-    async def _exec(self, script: bytes) -> bytes:
-        try:
-            done = await self._client.run(
-                SHELL, input=script, encoding=None, timeout=self._host_seconds
-            )
-        except asyncssh.TimeoutError as error:
-            raise TooSlowError(f"no end within {self._host_seconds:.0f} s") from error
-        except (asyncssh.Error, OSError) as error:
-            raise UnreachableError(f"the connection broke: {_reason(error)}") from error
-        printed = done.stdout or b""
-        return printed if isinstance(printed, bytes) else printed.encode()
+async def _exec(client: asyncssh.SSHClientConnection, call: Call) -> Answer:
+    listener = _Listener(call.end)
+    failure: TransportError | None
+    channel = None
+    try:
+        async with asyncio.timeout(call.seconds):
+            channel, _ = await client.create_session(lambda: listener, call.line, encoding=None)
+            channel.write(call.stdin)
+            channel.write_eof()
+            failure = await listener.ended
+    except TimeoutError:
+        failure = TooSlowError(f"no end within {call.seconds:g} s")
+    except (asyncssh.Error, OSError) as error:
+        failure = UnreachableError(f"the connection broke: {_reason(error)}")
+    finally:
+        if channel:
+            channel.close()
+    return Answer(bytes(listener.stdout), bytes(listener.stderr), failure)
 
 
 async def _connect(
@@ -153,7 +147,7 @@ async def _connect(
     except (asyncssh.ConfigParseError, asyncssh.KeyImportError) as error:
         raise TransportError(f"the SSH configuration or key cannot be used: {error}") from error
     except TimeoutError as error:
-        raise UnreachableError(f"no answer within {seconds:.0f} s") from error
+        raise UnreachableError(f"no answer within {seconds:g} s") from error
     except (asyncssh.Error, OSError) as error:
         raise UnreachableError(_reason(error)) from error
 
@@ -183,7 +177,7 @@ def _wait(work: Coroutine[Any, Any, T], seconds: float) -> T:
         return future.result(seconds)
     except FutureTimeoutError:
         future.cancel()
-        raise TooSlowError(f"no end within {seconds:.0f} s") from None
+        raise TooSlowError(f"no end within {seconds:g} s") from None
 
 
 _loop_lock = Lock()

@@ -11,10 +11,11 @@ from typing import Protocol
 import msgspec
 
 from goldentooth.check import Check, CheckResult, State, judge_all, reads_of
-from goldentooth.errors import UnreachableError
+from goldentooth.errors import TransportError
 from goldentooth.model import Network, Node
 from goldentooth.services import Service, all_services
-from goldentooth.transports.batch import batch_script, parse_batch
+from goldentooth.transports.bounds import Bounds
+from goldentooth.transports.program import Answer, Call, ProgramTransport
 from goldentooth.twin.errors import Shortfall, TwinError
 from goldentooth.twin.machine import Machine
 from goldentooth.twin.state import CheckRecord, Record
@@ -59,7 +60,7 @@ class HostVerified:
     def _failed_checks(self) -> Iterable[Shortfall]:
         try:
             results = read_checks(self.machine, self.checks)
-        except (TwinError, UnreachableError) as error:
+        except (TwinError, TransportError) as error:
             yield Shortfall(self.machine.name, "checks", str(error))
             return
         for record, result in results:
@@ -68,8 +69,7 @@ class HostVerified:
                 yield Shortfall(self.machine.name, result.check.id, seen, record.unit, record.node)
 
 
-_MARK = "goldentooth-twin-check"
-_CHECK_SECONDS = 5
+_BOUNDS = Bounds(command_seconds=5)
 
 
 def read_checks(
@@ -79,14 +79,18 @@ def read_checks(
 
     Raises:
         TwinError: if the machine is off or does not answer.
-        UnreachableError: if it ended before all was read.
+        TransportError: if it ended before anything was read.
     """
     records = tuple(records)
     checks = [(record.service, restore_check(record)) for record in records]
     commands = reads_of(checks)
-    script = batch_script(commands, _MARK, seconds=_CHECK_SECONDS)
-    done = machine.run(["/bin/sh", "-s"], stdin=script.encode())
-    outputs = dict(zip(commands, parse_batch(done.stdout, len(commands), _MARK), strict=True))
+
+    def call(call: Call) -> Answer:
+        done = machine.run(["/bin/sh", "-c", call.line], stdin=call.stdin)
+        return Answer(done.stdout, done.stderr)
+
+    transport = ProgramTransport(call, "root", _BOUNDS)
+    outputs = dict(zip(commands, transport.gather(commands), strict=True))
     return list(zip(records, judge_all(checks, outputs), strict=True))
 
 
@@ -96,7 +100,7 @@ def host_states(record: Record, machines: Mapping[str, Machine]) -> dict[str, di
     states: dict[str, dict[str, HostState]] = {_kind_of(check).column: {} for check in telling}
     for host in dict.fromkeys(check.host for check in telling):
         if machines[host].is_running:
-            with contextlib.suppress(TwinError, UnreachableError):
+            with contextlib.suppress(TwinError, TransportError):
                 mine = (check for check in telling if check.host == host)
                 for _, result in read_checks(machines[host], mine):
                     passed = result.outcome.state is State.PASSED

@@ -1,8 +1,10 @@
-"""The batch script, run by the machine's own sh."""
+"""The host's program, run by the machine's own sh, and what is made of its answers."""
 
 from __future__ import annotations
 
 import subprocess
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,20 +12,40 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goldentooth.check import Output
-from goldentooth.errors import UnreachableError
-from goldentooth.transports.batch import batch_script, parse_batch, write_command
+from goldentooth.errors import PrivilegeError, TransportError, UnreachableError, UsageError
+from goldentooth.host import program
+from goldentooth.transports import Command
+from goldentooth.transports.batch import (
+    as_root,
+    explain_silence,
+    parse_answer,
+    request_bytes,
+)
 
 MARK = "mark-0123456789abcdef"
+WAYS = pytest.mark.parametrize("aside", [False, True], ids=["run", "gather"])
 
 
-def run(*commands: str, seconds: int = 10, noise: str = "") -> tuple[Output, ...]:
-    script = noise + batch_script(commands, MARK, seconds=seconds)
+def exchange(
+    *commands: str | Command, aside: bool = False, seconds: float = 10, noise: str = ""
+) -> bytes:
+    whole = [Command(line) if isinstance(line, str) else line for line in commands]
+    line, text = as_root()
+    request = text + request_bytes(whole, MARK, aside=aside, seconds=seconds)
     done = subprocess.run(
-        ["/bin/sh", "-s"], input=script.encode(), stdout=subprocess.PIPE, check=True
+        ["/bin/sh", "-c", noise + line], input=request, stdout=subprocess.PIPE, check=False
     )
-    return parse_batch(done.stdout, len(commands), MARK)
+    return done.stdout
 
 
+def run(*commands: str | Command, aside: bool = False, **options: object) -> tuple[Output, ...]:
+    printed = exchange(*commands, aside=aside, **options)  # type: ignore[arg-type]
+    outputs = parse_answer(printed, len(commands), MARK)
+    assert outputs is not None
+    return outputs
+
+
+@WAYS
 @pytest.mark.parametrize(
     ("command", "stdout"),
     [
@@ -33,81 +55,244 @@ def run(*commands: str, seconds: int = 10, noise: str = "") -> tuple[Output, ...
         ("printf '\\377\\376'", b"\xff\xfe"),
         ("true", b""),
         ("echo 'it'\\''s'", b"it's\n"),
+        ("printf a\nprintf b\n", b"ab"),
+        ("\nprintf c", b"c"),
+        ("  printf '%s' \\\\", b"\\"),
     ],
 )
-def test_output_comes_through_to_the_byte(command: str, stdout: bytes) -> None:
-    (output,) = run(command)
+def test_output_comes_through_to_the_byte(command: str, stdout: bytes, *, aside: bool) -> None:
+    (output,) = run(command, aside=aside)
     assert output == Output(stdout)
 
 
-def test_status_and_errors_are_kept_apart_from_output() -> None:
-    failed, fine = run("echo out; echo err >&2; exit 3", "echo fine")
+@WAYS
+def test_status_and_errors_are_kept_apart_from_output(*, aside: bool) -> None:
+    failed, fine = run("echo out; echo err >&2; exit 3", "echo fine", aside=aside)
     assert failed == Output(b"out\n", b"err\n", 3)
     assert fine == Output(b"fine\n")
 
 
-def test_a_large_output_and_large_errors_do_not_mix() -> None:
-    (output,) = run("head -c 5000000 /dev/zero; head -c 60000 /dev/zero | tr '\\0' e >&2; exit 4")
+@WAYS
+def test_a_large_output_and_large_errors_do_not_mix(*, aside: bool) -> None:
+    command = "head -c 5000000 /dev/zero; head -c 60000 /dev/zero | tr '\\0' e >&2; exit 4"
+    (output,) = run(command, aside=aside)
     assert output.stdout == bytes(5_000_000)
     assert output.stderr == b"e" * 60_000
     assert output.status == 4
 
 
-def test_endless_output_is_bounded_and_said_to_be() -> None:
-    (output,) = run("cat /dev/zero")
-    assert output.is_truncated
-    assert len(output.stdout) == 16 * 1024 * 1024
+@WAYS
+def test_endless_output_is_bounded_and_said_to_be(*, aside: bool) -> None:
+    endless, fine = run("cat /dev/zero", "echo fine", aside=aside, seconds=2)
+    assert endless.is_truncated
+    assert len(endless.stdout) == 16 * 1024 * 1024
+    assert fine == Output(b"fine\n")
 
 
-def test_a_command_that_hangs_is_ended_and_the_next_one_runs() -> None:
-    hung, fine = run("sleep 60", "echo fine", seconds=1)
-    assert hung.status == 124
-    assert fine.stdout == b"fine\n"
+@WAYS
+def test_a_command_that_hangs_is_ended_and_the_others_are_answered(*, aside: bool) -> None:
+    hung, stubborn, fine = run(
+        "echo begun; sleep 60", "trap '' TERM; sleep 60", "echo fine", aside=aside, seconds=1
+    )
+    assert hung == Output(b"begun\n", status=124, is_late=True)
+    assert stubborn.is_late
+    assert fine == Output(b"fine\n")
 
 
-def test_a_command_cannot_read_the_script() -> None:
-    eaten, fine = run("cat", "echo fine")
-    assert eaten == Output(b"")
-    assert fine.stdout == b"fine\n"
+@WAYS
+def test_a_status_of_124_alone_is_not_late(*, aside: bool) -> None:
+    (output,) = run("exit 124", aside=aside)
+    assert output == Output(b"", status=124)
 
 
-def test_what_a_login_shell_says_first_is_not_read() -> None:
-    (output,) = run("echo fine", noise="echo Welcome to Debian\n")
+def test_reads_run_side_by_side() -> None:
+    begun = time.monotonic()
+    outputs = run(*["sleep 1"] * 20, aside=True)
+    assert outputs == (Output(b""),) * 20
+    assert time.monotonic() - begun < 10
+
+
+def test_a_command_has_its_own_time() -> None:
+    long, short = run(Command("sleep 1.5", seconds=5), Command("sleep 60", seconds=0.5), seconds=1)
+    assert long == Output(b"")
+    assert short.is_late
+
+
+@WAYS
+def test_a_command_reads_what_it_was_sent_and_no_more(*, aside: bool) -> None:
+    sent = bytes(range(256)) * 5000
+    eaten, given, fine = run("cat", Command("cat", sent), "echo fine", aside=aside)
+    assert (eaten, given, fine) == (Output(b""), Output(sent), Output(b"fine\n"))
+
+
+def test_commands_that_run_in_turn_do_so(tmp_path: Path) -> None:
+    place = tmp_path / "order"
+    run(*[f"echo {number} >>{place}" for number in range(20)])
+    assert place.read_text().split() == [str(number) for number in range(20)]
+
+
+def test_a_daemon_that_is_left_behind_does_not_hold_the_answer_up(tmp_path: Path) -> None:
+    begun = time.monotonic()
+    (output,) = run(f"sleep 30 & echo $! >{tmp_path}/pid; echo fine", seconds=1)
+    assert output == Output(b"fine\n")
+    assert time.monotonic() - begun < 20
+    subprocess.run(["kill", (tmp_path / "pid").read_text().strip()], check=True)
+
+
+@WAYS
+def test_what_a_login_shell_says_first_is_not_read(*, aside: bool) -> None:
+    (output,) = run("echo fine", aside=aside, noise="echo Welcome to Debian\n")
     assert output.stdout == b"fine\n"
 
 
-def test_an_answer_that_breaks_off_is_an_error() -> None:
-    script = batch_script(("echo one", "kill -9 $PPID"), MARK)
-    done = subprocess.run(
-        ["/bin/sh", "-s"], input=script.encode(), stdout=subprocess.PIPE, check=False
+@WAYS
+@settings(max_examples=15)
+@given(cut=st.floats(0, 1))
+def test_of_an_answer_that_breaks_off_what_was_said_is_kept(cut: float, *, aside: bool) -> None:
+    printed = _answer_of_three(aside=aside)
+    outputs = parse_answer(printed[: int(cut * len(printed))], 3, MARK)
+    for index, output in enumerate(outputs or ()):
+        assert output.is_missing or output == Output(f"{index}\n".encode())
+    assert parse_answer(printed, 3, MARK) == tuple(
+        Output(f"{index}\n".encode()) for index in range(3)
     )
-    with pytest.raises(UnreachableError, match="broke off after"):
-        parse_batch(done.stdout[:-20], 2, MARK)
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.binary(max_size=300), st.text(st.characters(exclude_characters="\0"), max_size=30))
-def test_a_file_is_written_to_the_byte_whatever_its_name(
-    tmp_path_factory: pytest.TempPathFactory, content: bytes, name: str
+def _answer_of_three(
+    *,
+    aside: bool,
+    known: dict[bool, bytes] = {},  # noqa: B006  # made once for all examples
+) -> bytes:
+    if aside not in known:
+        known[aside] = exchange("echo 0", "echo 1", "echo 2", aside=aside)
+    return known[aside]
+
+
+def test_an_output_cannot_pass_for_another_ones_answer() -> None:
+    (output,) = run(f"printf '\\nmark-guessed end 0 0\\n{MARK}x end 0 0\\n'")
+    assert output.stdout == f"\nmark-guessed end 0 0\n{MARK}x end 0 0\n".encode()
+
+
+def test_who_hangs_up_leaves_nothing_behind(tmp_path: Path) -> None:
+    line, text = as_root()
+    commands = [Command(f"sleep 1; head -c 300000 /dev/zero; echo x >>{tmp_path}/ended")] * 12
+    request = text + request_bytes(commands, MARK, aside=True, seconds=10)
+    before = _folders()
+    with subprocess.Popen(
+        ["/bin/sh", "-c", line], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(request)
+        process.stdin.close()
+        process.stdout.readline()
+        process.stdout.close()
+        process.wait(20)
+    deadline = time.monotonic() + 10
+    while _folders() - before and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not _folders() - before
+
+
+def _folders() -> set[Path]:
+    return set(Path("/run").glob("goldentooth.*")) | set(Path("/dev/shm").glob("goldentooth.*"))
+
+
+@pytest.mark.parametrize("line", ["", "  ", "a\0b"])
+def test_what_cannot_be_a_command_is_refused(line: str) -> None:
+    with pytest.raises(UsageError, match="not a command"):
+        request_bytes([Command(line)], MARK, aside=False, seconds=1)
+
+
+def test_an_unknown_verb_is_said_to_be() -> None:
+    unknown, fine = run("@nothing here", "echo fine")
+    assert unknown.status == 127
+    assert b"has no @nothing" in unknown.stderr
+    assert fine.status == 0
+
+
+def test_another_version_of_the_program_is_said_to_be() -> None:
+    with pytest.raises(PrivilegeError, match="another version"):
+        parse_answer(f"{MARK} start 0\n".encode(), 1, MARK)
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "remedy"),
+    [
+        ("sudo: a password is required", PrivilegeError, "deploy the access service"),
+        ("sudo: a terminal is required to read the password", PrivilegeError, "naming this user"),
+        ("sudo: /usr/local/sbin/goldentooth-host: command not found", PrivilegeError, "not on the"),
+        ("env: 'sudo': No such file or directory", PrivilegeError, "no sudo on the host"),
+        (
+            "Sorry, user ann is not allowed to execute '/usr/local/sbin/goldentooth-host' as root",
+            PrivilegeError,
+            "does not let ann run",
+        ),
+        ("This account is currently not available.", UnreachableError, "not available"),
+        ("", UnreachableError, "nothing was said"),
+    ],
+)
+def test_why_the_program_does_not_begin_is_told_apart(
+    said: str, kind: type[TransportError], remedy: str
 ) -> None:
-    folder = tmp_path_factory.mktemp("write")
-    path = f"{folder}/deep/{name.replace('/', '_').encode(errors='ignore').decode()[:20]}x"
-    (output,) = run(write_command(path, content, f"{_me()}", 0o640))
-    assert output.status == 0, output.stderr
-    assert Path(path).read_bytes() == content
-    assert subprocess.check_output(["stat", "-c", "%a", path]).strip() == b"640"
-    assert len(subprocess.check_output(["ls", "-A", f"{folder}/deep"]).splitlines()) >= 1
+    error = explain_silence(f"warning: slow disk\n{said}\n".encode() if said else b"", "ann")
+    assert type(error) is kind
+    assert remedy in str(error)
 
 
-def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
-    path = f"{tmp_path}/file"
-    (first,) = run(write_command(path, b"old", _me(), 0o644))
-    (second,) = run(write_command(path, b"new", "no-such-user", 0o644))
-    assert first.status == 0
-    assert second.status != 0
-    assert Path(path).read_bytes() == b"old"
-    assert subprocess.check_output(["ls", "-A", str(tmp_path)]) == b"file\n"
+# -- root's list -------------------------------------------------------------------------
 
 
-def _me() -> str:
-    return subprocess.check_output(["sh", "-c", "echo $(id -un):$(id -gn)"], text=True).strip()
+def listed(tmp_path: Path, allowed: str, commands: Sequence[str | Command]) -> tuple[Output, ...]:
+    """Run ``commands`` through the program as it is installed, with a list of its own."""
+    (tmp_path / "allowed").write_text(allowed)
+    installed = tmp_path / "program"
+    tail = f'allowed={tmp_path}/allowed\nprogram=$(cat {installed})\nmain "$@"\n'
+    installed.write_text(f"{program()}\n{tail}")
+    whole = [Command(line) if isinstance(line, str) else line for line in commands]
+    request = request_bytes(whole, MARK, aside=False, seconds=10)
+    done = subprocess.run(
+        ["/bin/sh", str(installed)], input=request, stdout=subprocess.PIPE, check=True
+    )
+    outputs = parse_answer(done.stdout, len(whole), MARK)
+    assert outputs is not None
+    return outputs
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "echo no",
+        "echo yes; echo no",
+        "echo yes\necho no",
+        "echo yes\necho also",
+        "echo ye*",
+        "echo yes ",
+        " echo yes",
+        "*",
+        "",
+    ],
+)
+def test_what_is_not_listed_to_the_letter_is_not_run(tmp_path: Path, line: str) -> None:
+    outputs = listed(tmp_path, "echo yes\necho also\n", [line or "\\", "echo yes"])
+    assert outputs[0].status == 126
+    assert b"not in " in outputs[0].stderr
+    assert outputs[1] == Output(b"yes\n")
+
+
+def test_a_listed_command_is_given_nothing_to_read(tmp_path: Path) -> None:
+    (output,) = listed(tmp_path, "sh\n", [Command("sh", b"echo no")])
+    assert output.status == 126
+
+
+def test_without_a_list_nothing_is_run(tmp_path: Path) -> None:
+    (tmp_path / "allowed").mkdir()
+    installed = tmp_path / "program"
+    installed.write_text(f'{program()}\nallowed={tmp_path}/nowhere\nmain "$@"\n')
+    request = request_bytes([Command("echo yes")], MARK, aside=False, seconds=10)
+    done = subprocess.run(
+        ["/bin/sh", str(installed)], input=request, stdout=subprocess.PIPE, check=True
+    )
+    outputs = parse_answer(done.stdout, 1, MARK)
+    assert outputs
+    assert outputs[0].status == 126

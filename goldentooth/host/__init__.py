@@ -1,0 +1,40 @@
+"""The program that a host runs for this project, in POSIX sh.
+
+``batch.sh`` answers many commands in one go; ``deploy.sh`` has the verbs of a deployment.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+INSTALLED = "/usr/local/sbin/goldentooth-host"
+"""Where the program is for users other than root."""
+
+ALLOWED = "/etc/goldentooth/allowed"
+"""Root's list of what the installed program does: one command a line, to the letter."""
+
+
+@cache
+def program() -> str:
+    """Return the program's text, which ends with nothing run: call ``main``."""
+    folder = Path(__file__).parent
+    return "".join((folder / name).read_text() for name in ("batch.sh", "deploy.sh"))
+
+
+def sent_program() -> str:
+    """Return the program as it is sent to a host for root, who may do anything anyway."""
+    return f'{program()}\nmain "$@"\n'
+
+
+def installed_program() -> str:
+    """Return the program as a file of the host, which does only what root's list has."""
+    tail = f'allowed={ALLOWED}\ninstalled={INSTALLED}\nprogram=$(cat "$installed")\nmain "$@"\n'
+    return f"#!/bin/sh\n{program()}\n{tail}"
+
+
+@cache
+def deployment_program() -> str:
+    """Return what a host keeps to go back by itself: ``sh program verb rollback …``."""
+    verbs = (Path(__file__).parent / "deploy.sh").read_text()
+    return f'{verbs}\nshift\nname=$1\nshift\n"verb_$name" "$@"\n'
