@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace
+from functools import partial
 from pathlib import Path
 
 
@@ -41,10 +42,10 @@ def parser() -> ArgumentParser:
 
 def run(arguments: Namespace) -> int:
     """Lint and report; exit 1 if anything is found that is not accepted."""
-    from goldentooth.report.findings import explain, format_findings
+    from goldentooth.report.findings import FORMATS, explain, format_findings
     from goldentooth.report.table import format_table
     from goldentooth.rules import find_rule, select_rules
-    from runbooks.options import has_colour, write_output
+    from runbooks.options import has_colour, write_output, write_result
 
     colour = has_colour(arguments)
     if arguments.explain:
@@ -60,8 +61,13 @@ def run(arguments: Namespace) -> int:
     findings = open_project(arguments.config).lint(
         only=arguments.rules, hosts=arguments.hosts, groups=arguments.groups
     )
-    text = format_findings(findings, arguments.format, rules=rules, colour=colour)
-    write_output(arguments, text)
+    write_result(
+        arguments,
+        {
+            form: partial(format_findings, findings, form, rules=rules, colour=colour)
+            for form in FORMATS
+        },
+    )
     return 1 if any(not finding.is_accepted for finding in findings) else 0
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from goldentooth.errors import OutputError
+from goldentooth.wholefile import replace_file
 from runbooks.cli import PROGRAM
 
 
@@ -64,55 +65,104 @@ def add_workers(parser: ArgumentParser) -> None:
     )
 
 
+_ENDINGS = {
+    ".txt": "table",
+    ".json": "json",
+    ".xml": "junit",
+    ".prom": "prometheus",
+    ".html": "html",
+    ".sarif": "sarif",
+}
+"""What a file's ending says of its format."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A file to write a result to, the format that was said, and the one of its ending."""
+
+    path: str
+    stated: str | None = None
+    implied: str | None = None
+
+
 def add_output(parser: ArgumentParser, formats: Sequence[str] = ("table", "json")) -> None:
-    """Add --format, of which the first is the default, and --output."""
+    """Add --format, of which the first is the default, and --output, which may be repeated."""
+    parser.add_argument("--format", choices=formats, help=f"default: {formats[0]}")
+    endings = ", ".join(ending for ending, form in _ENDINGS.items() if form in formats)
     parser.add_argument(
-        "--format", choices=formats, default=formats[0], help=f"default: {formats[0]}"
+        "--output",
+        dest="outputs",
+        metavar="[FORMAT=]FILE",
+        action="append",
+        default=[],
+        type=lambda text: _target(text, formats),
+        help=f"write there instead of stdout; may be repeated; without FORMAT and --format"
+        f" the file's ending tells ({endings})",
     )
-    parser.add_argument(
-        "--output", metavar="FILE", type=path_argument, help="write there instead of stdout"
-    )
+    parser.set_defaults(default_format=formats[0])
+
+
+def _target(text: str, formats: Sequence[str]) -> Target:
+    prefix, equals, path = text.partition("=")
+    if equals and prefix in formats:
+        return Target(path_argument(path), stated=prefix)
+    if equals and prefix.isalpha():
+        from goldentooth.validation import did_you_mean
+
+        raise ArgumentTypeError(
+            f"{prefix!r} is not a format: {did_you_mean(prefix, formats)};"
+            f" a file of that name is ./{text}"
+        )
+    form = _ENDINGS.get(Path(text).suffix)
+    return Target(path_argument(text), implied=form if form in formats else None)
+
+
+def write_result(arguments: Namespace, forms: Mapping[str, Callable[[], str]]) -> None:
+    """Write a verb's result, which ``forms`` make by format: to each --output, or to stdout.
+
+    Raises:
+        OutputError: if a file could not be written, which is then as it was; the others are.
+    """
+    if not arguments.outputs:
+        _write_stdout(forms[arguments.format or arguments.default_format]())
+        return
+    failures = []
+    for target in arguments.outputs:
+        form = target.stated or arguments.format or target.implied or arguments.default_format
+        try:
+            _write_file(target.path, forms[form]())
+        except OutputError as error:
+            failures.append(str(error))
+    if failures:
+        raise OutputError("\n".join(failures))
 
 
 def write_output(arguments: Namespace, text: str) -> None:
-    """Write a verb's result to --output, whole or not at all, or to stdout."""
-    text = text if text.endswith("\n") or not text else f"{text}\n"
-    if not arguments.output:
-        if sys.stdout is None:
-            raise OutputError("stdout is closed: use --output")
-        sys.stdout.write(text)
-        return
-    write_file(arguments.output, text)
+    """Write a result that has one form only, whole or not at all, to --output or stdout."""
+    forms = dict.fromkeys(_ENDINGS.values(), lambda: text)
+    write_result(arguments, forms)
 
 
-def write_file(name: str, text: str) -> None:
-    """Write ``text`` to the file ``name``, whole or not at all.
+def _write_stdout(text: str) -> None:
+    if sys.stdout is None:
+        raise OutputError("stdout is closed: use --output")
+    sys.stdout.write(_ended(text))
 
-    Raises:
-        OutputError: if it cannot be written; what was there is unchanged.
-    """
-    target = Path(name)
-    text = text if text.endswith("\n") or not text else f"{text}\n"
+
+def _write_file(path: str, text: str) -> None:
+    target = Path(path)
     try:
         if target.exists() and not target.is_file():  # /dev/stdout, a pipe: nothing to replace
-            target.write_text(text, encoding="utf-8")
+            target.write_text(_ended(text), encoding="utf-8")
         else:
-            _replace(target.resolve(), text)
+            replace_file(target.resolve(), _ended(text))
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise OutputError(f"{name} cannot be written: {reason}") from error
+        raise OutputError(f"{path} cannot be written: {reason}") from error
 
 
-def _replace(target: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(name).chmod(0o644)
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+def _ended(text: str) -> str:
+    return text if text.endswith("\n") or not text else f"{text}\n"
 
 
 def to_json(value: Any) -> str:
@@ -122,7 +172,7 @@ def to_json(value: Any) -> str:
 
 def has_colour(arguments: Namespace) -> bool:
     """Tell whether output goes to a terminal that takes colour (no-color.org)."""
-    to_terminal = not arguments.output and sys.stdout.isatty()
+    to_terminal = not arguments.outputs and sys.stdout.isatty()
     return to_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 

@@ -40,7 +40,7 @@ def parser() -> ArgumentParser:
 def run(arguments: Namespace) -> int:
     """Render and report; exit 2 if a host failed, 1 if --check found differences."""
     from goldentooth import open_project
-    from runbooks.options import has_colour, to_json, write_output
+    from runbooks.options import has_colour, to_json, write_result
     from runbooks.progress import Progress
 
     project = open_project(arguments.config)
@@ -58,11 +58,14 @@ def run(arguments: Namespace) -> int:
         for host in report.hosts:
             if host.traceback:
                 print(host.traceback, file=sys.stderr)
-    if arguments.format == "json":
-        write_output(arguments, to_json(report.to_dict()))
-    else:
-        diff = report.diff() if arguments.check else ""
-        write_output(arguments, diff + report.table(colour=has_colour(arguments)))
+    diff = report.diff() if arguments.check else ""
+    write_result(
+        arguments,
+        {
+            "table": lambda: diff + report.table(colour=has_colour(arguments)),
+            "json": lambda: to_json(report.to_dict()),
+        },
+    )
     return report.status
 
 

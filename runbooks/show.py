@@ -42,7 +42,7 @@ def run(arguments: Namespace) -> int:
     from goldentooth import open_project
     from goldentooth.errors import UsageError
     from goldentooth.report import show
-    from runbooks.options import to_json, write_output
+    from runbooks.options import to_json, write_result
 
     if (arguments.view == "host") != (arguments.name is not None):
         raise UsageError("`show host` takes one host's name, the other views take none")
@@ -51,10 +51,13 @@ def run(arguments: Namespace) -> int:
         view = show.show_host(network, arguments.name)
     else:
         view = show.VIEWS[arguments.view](network)
-    if arguments.format == "json":
-        write_output(arguments, to_json({"format": show.FORMAT, "view": arguments.view, **view}))
-    else:
-        write_output(arguments, show.to_text(view))
+    write_result(
+        arguments,
+        {
+            "table": lambda: show.to_text(view),
+            "json": lambda: to_json({"format": show.FORMAT, "view": arguments.view, **view}),
+        },
+    )
     return 0
 
 

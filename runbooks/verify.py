@@ -33,14 +33,14 @@ def run(arguments: Namespace) -> int:
     """Verify and report; exit 1 if a check failed, 2 if one could not be made."""
     from goldentooth import open_project
     from goldentooth.errors import UsageError
-    from runbooks.options import has_colour, to_json, write_output
+    from runbooks.options import has_colour, to_json, write_output, write_result
     from runbooks.progress import Progress
 
     project = open_project(arguments.config)
     chosen = {"hosts": arguments.hosts, "groups": arguments.groups, "services": arguments.services}
     if arguments.list:
         checks = project.checks(**chosen)
-        if arguments.format != "table":
+        if arguments.format not in {None, "table"}:
             raise UsageError("--list is for people: leave --format away")
         lines = (f"{check.id} on {check.host}: {check.expected}" for _, check in checks)
         write_output(arguments, "\n".join(lines))
@@ -50,13 +50,15 @@ def run(arguments: Namespace) -> int:
         workers=arguments.workers,
         processors=[Progress()],
     )
-    formats = {
-        "table": lambda: report.table(colour=has_colour(arguments)),
-        "json": lambda: to_json(report.to_dict()),
-        "junit": report.junit,
-        "prometheus": report.prometheus,
-    }
-    write_output(arguments, formats[arguments.format]())
+    write_result(
+        arguments,
+        {
+            "table": lambda: report.table(colour=has_colour(arguments)),
+            "json": lambda: to_json(report.to_dict()),
+            "junit": report.junit,
+            "prometheus": report.prometheus,
+        },
+    )
     return report.status
 
 
