@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import io
+import tarfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -143,10 +145,7 @@ def read_baseline(host: str, files: Mapping[str, bytes]) -> Baseline | None:
         if any(path.startswith(COPIES) for path in files):
             raise BaselineError("copies of applied files, but no manifest")
         return None
-    try:
-        manifest = msgspec.json.decode(files[MANIFEST], type=_Manifest)
-    except msgspec.DecodeError as error:
-        raise BaselineError(f"the manifest is damaged: {error}") from None
+    manifest = _decode(files[MANIFEST])
     if manifest.format != FORMAT:
         raise BaselineError(f"the manifest's format is {manifest.format!r}, not {FORMAT!r}")
     if manifest.host != host:
@@ -164,3 +163,37 @@ def read_baseline(host: str, files: Mapping[str, bytes]) -> Baseline | None:
     return Baseline(
         manifest.host, manifest.deployment, manifest.at, manifest.by, by_path, copies, key
     )
+
+
+def read_record(host: str, packed: bytes) -> Baseline:
+    """Return the record in a tar of ``manifest.json`` and ``files/``, as a host sends a kept one.
+
+    Raises:
+        BaselineError: if it is damaged or another host's.
+    """
+    try:
+        with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+            members = {
+                f"{APPLIED}/{member.name}": file.read()
+                for member in tar
+                if member.isfile() and (file := tar.extractfile(member))
+            }
+    except tarfile.TarError as error:
+        raise BaselineError(f"the record is damaged: {error}") from None
+    manifest = _decode(members.get(MANIFEST, b""))
+    if manifest.host != host:
+        raise BaselineError(f"the record is of {manifest.host!r}, not of {host!r}")
+    by_path = {file.path: file for file in manifest.artifacts}
+    copies = {path: members[COPIES + path] for path in by_path if COPIES + path in members}
+    if copies.keys() != by_path.keys():
+        raise BaselineError("copies of applied files are missing from the record")
+    return Baseline(
+        manifest.host, manifest.deployment, manifest.at, manifest.by, by_path, copies, b""
+    )
+
+
+def _decode(content: bytes) -> _Manifest:
+    try:
+        return msgspec.json.decode(content, type=_Manifest)
+    except msgspec.DecodeError as error:
+        raise BaselineError(f"the manifest is damaged: {error}") from None

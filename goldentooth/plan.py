@@ -73,6 +73,8 @@ class Change:
     expected: str = "absent"
     """SHA-256 of what is there now, ``absent`` or ``link``: it must still be so at the swap."""
     artifact: Artifact | None = field(default=None, repr=False)
+    kept: AppliedFile | None = field(default=None, repr=False)
+    """Set if the host puts back what it has kept itself."""
 
     def to_dict(self, baseline: Baseline | None) -> dict[str, Any]:
         """Return it as JSON takes it; the hash of a file that holds secrets is keyed, or left out.
@@ -107,6 +109,8 @@ class HostPlan:
     baseline: Baseline | None = field(default=None, repr=False)
     unknown: HostDrift | None = None
     """Set if the host could not be read."""
+    source: str = ""
+    """Whose earlier state the host puts back from what it has kept; see `@stage`."""
 
     @property
     def is_empty(self) -> bool:
@@ -179,6 +183,23 @@ def plan_host(
             changes.append(change)
         elif item.state in _BLOCKING or item.state.is_unknown:
             blocked.append(item)
+    activations, units = _consequences(network, node, services, changes)
+    return HostPlan(
+        node.name,
+        tuple(changes),
+        tuple(blocked),
+        activations,
+        units,
+        tuple(_disturbances(services, changes, sources)),
+        sources.baseline,
+    )
+
+
+def _consequences(
+    network: Network, node: Node, services: Sequence[Service], changes: Iterable[Change]
+) -> tuple[tuple[Activation, ...], tuple[str, ...]]:
+    """Return what makes ``changes`` live, and the units that this starts or reloads."""
+    changes = tuple(changes)
     touched = {c.path for c in changes if c.action not in {Action.RECORD, Action.LOAD}}
     loads = {change.service for change in changes if change.action is Action.LOAD}
     affected = [
@@ -194,15 +215,56 @@ def plan_host(
         if each.kind != "set"
         for unit in service.units(network, node)
     )
-    return HostPlan(
-        node.name,
-        tuple(changes),
-        tuple(blocked),
-        tuple(dict.fromkeys(each for _, each in affected)),
-        tuple(dict.fromkeys(units)),
-        tuple(_disturbances(services, changes, sources)),
-        sources.baseline,
+    return tuple(dict.fromkeys(each for _, each in affected)), tuple(dict.fromkeys(units))
+
+
+def plan_return(
+    network: Network,
+    node: Node,
+    services: Sequence[Service],
+    target: Baseline,
+    sources: Sources,
+    *,
+    source: str,
+) -> HostPlan:
+    """Return what brings ``node`` back to ``target``, which the host has kept as ``source``."""
+    files, applied = sources.files, sources.baseline
+    changes = [
+        Change(
+            Action.CREATE if files.get(path) is None else Action.CHANGE,
+            kept.service,
+            path,
+            diff=_kept_diff(path, target, sources),
+            expected=_hash(files.get(path)),
+            kept=kept,
+        )
+        for path, kept in target.files.items()
+        if not _stands(kept, target, files.get(path))
+    ]
+    changes += [
+        Change(Action.REMOVE, line.service, path, expected=_hash(files[path]))
+        for path, line in (applied.files.items() if applied else ())
+        if path not in target.files and files.get(path) is not None
+    ]
+    activations, units = _consequences(network, node, services, changes)
+    return HostPlan(node.name, tuple(changes), (), activations, units, (), applied, source=source)
+
+
+def _stands(kept: AppliedFile, target: Baseline, live: HostFile | None) -> bool:
+    return (
+        live is not None
+        and live.kind == "file"
+        and (live.owner, f"{live.mode:04o}") == (kept.owner, kept.mode)
+        and live.content == target.copies[kept.path]
     )
+
+
+def _kept_diff(path: str, target: Baseline, sources: Sources) -> str:
+    artifact, live = sources.artifacts.get(path), sources.files.get(path)
+    reference = artifact.text if artifact else ""
+    wanted = mask(reference, target.copies[path].decode(errors="surrogateescape"))
+    before = mask(reference, _text(live)) if live else None
+    return diff_texts(before, wanted, path.lstrip("/"))
 
 
 def _of(service: str, changes: Iterable[Change]) -> set[str]:
@@ -294,7 +356,7 @@ def judge_commands(plan: HostPlan) -> dict[str, str]:
     return {
         change.path: judge_command(change.artifact)
         for change in plan.put
-        if change.artifact and change.artifact.judge
+        if change.artifact and change.artifact.judge  # what was kept has been judged before
     }
 
 
@@ -321,6 +383,16 @@ def stage_archive(
     ``key`` is the host's key for keyed hashes. The record holds what was applied before and
     stays, and what this deployment adds.
     """
+    common = {
+        "plan": _lines(map(_plan_line, plan.touched)),
+        "activate": _lines(each.command for each in plan.activations),
+        "units": _lines(plan.units),
+        "about": f"{at}\t{by}\n".encode(),
+        "program": program.encode(),
+        "key": key,
+    }
+    if plan.source:
+        return archive({**common, "from": plan.source.encode()})
     filled = {
         change.path: fill(change.artifact.text).encode()
         for change in plan.changes
@@ -329,12 +401,7 @@ def stage_archive(
     copies, lines = _record(plan, key, filled)
     members = {
         **{f"new{change.path}": filled[change.path] for change in plan.put},
-        "plan": _lines(map(_plan_line, plan.touched)),
-        "activate": _lines(each.command for each in plan.activations),
-        "units": _lines(plan.units),
-        "about": f"{at}\t{by}\n".encode(),
-        "program": program.encode(),
-        "key": key,
+        **common,
         "record/manifest.json": manifest_bytes(
             plan.host, lines.values(), deployment=deployment, at=at, by=by
         ),
@@ -361,6 +428,9 @@ def _record(
 
 
 def _plan_line(change: Change) -> str:
+    if change.kept is not None:
+        kept = change.kept
+        return f"put\t{kept.path}\t{kept.owner}\t{kept.mode}\t{change.expected}"
     if change.artifact is None:
         return f"remove\t{change.path}\t-\t-\t{change.expected}"
     mode = f"{change.artifact.mode:04o}"

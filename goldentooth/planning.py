@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from shlex import quote
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from goldentooth.adoption import HostAdoption, adopt_host
-from goldentooth.applied import KEY, Baseline, BaselineError, read_baseline
+from goldentooth.applied import KEY, Baseline, BaselineError, read_baseline, read_record
 from goldentooth.deployment import UNCHANGED, Options, Outcome
 from goldentooth.drift import DriftState
 from goldentooth.errors import DeploymentError
 from goldentooth.journal import Writer, operator
-from goldentooth.plan import FORMAT, Sources, plan_host, rotated_secrets
+from goldentooth.plan import FORMAT, HostPlan, Sources, plan_host, plan_return, rotated_secrets
 from goldentooth.report.plan import DeployReport, Plan
+from goldentooth.report.table import counted
 from goldentooth.rollout import Fleet, Rollout, finish, new_key, new_name
-from goldentooth.transports import Command
+from goldentooth.transports import Command, HostFile
+from goldentooth.transports.files import parse_files
 
 if TYPE_CHECKING:
     from goldentooth.project import Project
@@ -196,3 +198,79 @@ def adopt(fleet: Fleet, found: Sequence[HostAdoption]) -> dict[str, str]:
     steps = fleet.step(commands)
     fleet.hang_up()
     return {host: step.reason for host, step in steps.items() if not step.is_done}
+
+
+def plan_rollback(
+    project: Project, surveys: Mapping[str, HostSurvey], to: int, started: datetime, clock: float
+) -> Plan:
+    """Return what brings hosts back to what was applied: the last (0) or one of those before.
+
+    Raises:
+        DeploymentError: if a host keeps no record so old.
+    """
+    fleet = project.fleet()
+    reached = {host: survey for host, survey in surveys.items() if survey.collected}
+    sources = dict.fromkeys(reached, "applied")
+    if to:
+        sources = _deployments_before(fleet, reached, to)
+    records = _records(fleet, sources)
+    plans = []
+    for host, survey in surveys.items():
+        if survey.collected is None:
+            plans.append(HostPlan(host, unknown=survey.drift))
+            continue
+        target, files = records[host]
+        plans.append(
+            plan_return(
+                project.network,
+                project.network.nodes[host],
+                project.services(),
+                target,
+                Sources(
+                    {artifact.path: artifact for artifact in survey.artifacts},
+                    {**survey.collected.files, **files},
+                    _baseline(host, survey),
+                ),
+                source=sources[host],
+            )
+        )
+    fleet.hang_up()
+    return Plan(tuple(plans), started, monotonic() - clock)
+
+
+def _deployments_before(fleet: Fleet, hosts: Iterable[str], to: int) -> dict[str, str]:
+    """Return the deployment before which the wanted state was applied, by host."""
+    sources = {}
+    for host, step in fleet.step({host: [Command("@history")] for host in hosts}).items():
+        if not step.is_done:
+            raise DeploymentError(f"{host}: {step.reason}")
+        lines = (line.split("\t") for line in step.outputs[0].text.splitlines())
+        kept = [line[0] for line in lines if line[1] in {"confirmed", "adopted"}]
+        if len(kept) < to:
+            raise DeploymentError(
+                f"{host} keeps {counted(len(kept), 'deployment')}, so it cannot go back {to}"
+            )
+        sources[host] = kept[-to]
+    return sources
+
+
+def _records(
+    fleet: Fleet, sources: Mapping[str, str]
+) -> dict[str, tuple[Baseline, Mapping[str, HostFile | None]]]:
+    """Read what hosts keep, and what stands now where that would go."""
+    steps = fleet.step({host: [Command(f"@record {source}")] for host, source in sources.items()})
+    targets = {}
+    for host, step in steps.items():
+        if not step.is_done:
+            raise DeploymentError(f"{host}: {step.reason}")
+        targets[host] = read_record(host, step.outputs[0].stdout)
+    collects = {
+        host: [Command(" ".join(("@collect", *map(quote, target.files))))]
+        for host, target in targets.items()
+    }
+    found = {}
+    for host, step in fleet.step(collects).items():
+        if not step.is_done:
+            raise DeploymentError(f"{host}: {step.reason}")
+        found[host] = (targets[host], parse_files(step.outputs[0]))
+    return found

@@ -446,6 +446,49 @@ class Project:
         what = {key: list(value) for key, value in chosen.items() if value}
         return deploy(self, plan, options or Options(), secrets, say=say, what=what)
 
+    def plan_rollback(
+        self,
+        to: int = 0,
+        *,
+        hosts: Sequence[str] = (),
+        groups: Sequence[str] = (),
+        workers: int | None = None,
+        processors: Iterable[Processor] = (),
+    ) -> Plan:
+        """Return what brings hosts back to what was last applied, or ``to`` deployments before.
+
+        Raises:
+            DeploymentError: if a host keeps no record so old.
+        """
+        from goldentooth.planning import plan_rollback
+
+        started, clock = datetime.now(UTC), monotonic()
+        surveys = self.survey(hosts=hosts, groups=groups, workers=workers, processors=processors)
+        return plan_rollback(self, surveys, to, started, clock)
+
+    def rollback(
+        self,
+        to: int = 0,
+        *,
+        hosts: Sequence[str] = (),
+        groups: Sequence[str] = (),
+        options: Options | None = None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> DeployReport:
+        """Bring hosts back as :meth:`plan_rollback` says, as safely as a deployment."""
+        from goldentooth.deployment import Options
+        from goldentooth.planning import deploy
+        from goldentooth.secrets import Secrets
+
+        return deploy(
+            self,
+            lambda: self.plan_rollback(to, hosts=hosts, groups=groups),
+            options or Options(),
+            Secrets(self.folder),
+            say=say,
+            what={"rollback": [to], "hosts": list(hosts), "groups": list(groups)},
+        )
+
     def adoptable(
         self,
         *,

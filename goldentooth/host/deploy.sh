@@ -74,11 +74,15 @@ verb_history() {
   done
 }
 
-# @record ID: a tar of the record of one kept deployment.
+# @record ID: a tar of what was applied before that deployment; of what is, for `applied`.
 verb_record() {
   is_id "$1" || return
-  cd "$state/deployments/$1/record" 2>/dev/null || { complain "no record of $1 is kept"; return 66; }
+  cd "$(record_before "$1")" 2>/dev/null || { complain "no record from before $1 is kept"; return 66; }
   LC_ALL=C tar --create manifest.json files
+}
+
+record_before() { # ID
+  [ "$1" = applied ] && echo "$state/applied" || echo "$state/deployments/$1/before/applied"
 }
 
 # @pristine PATH...: those that are as their Debian package left them.
@@ -126,7 +130,7 @@ holds_lock() { # ID
 # -- before anything changes ------------------------------------------------------------
 
 # @stage ID <tar: new/ plan activate units record/ key program about
-# With a file `from` in place of new/ and record/: both come from that kept deployment, here.
+# With a file `from` in place of new/ and record/: both are what was applied before that one.
 verb_stage() {
   holds_lock "$1" || return
   folder=$state/deployments/$1
@@ -144,8 +148,8 @@ stage_kept() { # FOLDER
   [ -e "$1/from" ] || return 0
   from=$(cat "$1/from")
   is_id "$from" || return
-  [ "$from" = applied ] && from=$state/applied || from=$state/deployments/$from/record
-  [ -d "$from" ] || { complain "no record of $(cat "$1/from") is kept"; return 66; }
+  from=$(record_before "$from")
+  [ -d "$from" ] || { complain "no record from before $(cat "$1/from") is kept"; return 66; }
   cp -a "$from" "$1/record" && mkdir "$1/new" || return
   while IFS=$tab read -r action path _; do
     [ "$action" = remove ] && continue

@@ -1,0 +1,70 @@
+"""Bring hosts back to what was applied to them: the last time, or earlier."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from goldentooth.report.plan import DeployReport, Plan
+
+
+def parser() -> ArgumentParser:
+    """Return the verb's argument parser."""
+    from runbooks.options import add_output, add_selectors, add_workers, make_parser
+
+    parser = make_parser(
+        "rollback",
+        "Shows what would bring hosts back to what was last applied to them, or to what was\n"
+        "applied before that; the hosts keep it themselves. With --commit it is done, in the way\n"
+        "and with the safety of `deploy`. The facts stay as they are: what they say is pending.",
+        (
+            ("rollback --host fenn", "what would undo changes by hand on fenn"),
+            ("rollback --to 1 --commit", "every host to before its last deployment"),
+        ),
+    )
+    add_selectors(parser, "host", "group")
+    add_workers(parser)
+    parser.add_argument(
+        "--to", metavar="N", type=_number, default=0, help="how many deployments back (0)"
+    )
+    parser.add_argument("--commit", action="store_true", help="do it")
+    add_output(parser)
+    return parser
+
+
+def run(arguments: Namespace) -> int:
+    """Plan, or plan and do it; exit 1 if the plan is not empty, 2 if a host did not come along."""
+    from goldentooth import open_project
+    from runbooks.options import has_colour, to_json, write_output
+    from runbooks.progress import Progress, say
+
+    project = open_project(arguments.config)
+    chosen = {"hosts": arguments.hosts, "groups": arguments.groups}
+    report: Plan | DeployReport
+    if arguments.commit:
+        report = project.rollback(arguments.to, **chosen, say=say)
+    else:
+        report = project.plan_rollback(
+            arguments.to, **chosen, workers=arguments.workers, processors=[Progress()]
+        )
+    if arguments.format == "json":
+        write_output(arguments, to_json(report.to_dict()))
+    else:
+        write_output(arguments, report.table(colour=has_colour(arguments)))
+    return report.status
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal() or int(text) > 100:
+        raise ArgumentTypeError(f"{text!r} is not a number from 0 to 100")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).parents[1])
+    from runbooks.cli import main
+
+    raise SystemExit(main([Path(__file__).stem, *sys.argv[1:]]))
