@@ -4,7 +4,7 @@
 # program that sudo allows, and then root's list says what may be run. Needs GNU tools.
 #
 # The request, on standard input, is a line `PROTOCOL MARK WAY COUNT`; then for each command
-# a line `SECONDS LINES BYTES`, its text in so many lines, and so many bytes for it to read.
+# a line `SECONDS LINES BYTES`, its text in so many lines, so many bytes for it to read, `end`.
 # WAY is `run` (one after the other) or `gather` (side by side: commands that only read).
 # The answer is raw bytes between lines that begin with MARK, which no output holds by chance.
 
@@ -72,13 +72,11 @@ receive() {
         lines=$((lines - 1))
     done
     input=/dev/null
-    [ "$size" -eq 0 ] || receive_input
-}
-
-receive_input() {
-    input=$folder/$index.in
-    head -c "$size" >"$input"
-    [ "$(wc -c <"$input")" -eq "$size" ] || broken "$folder cannot hold what was sent"
+    if [ "$size" -gt 0 ]; then
+        input=$folder/$index.in
+        head -c "$size" >"$input" || broken "$folder cannot hold what was sent"
+    fi
+    read -r part && [ "$part" = end ] || exit 1 # it broke off: do nothing by halves
 }
 
 broken() {

@@ -33,8 +33,7 @@ _LATE_STATUS, _MISSING_STATUS = 124, 125
 def as_root() -> tuple[str, bytes]:
     """Return what root execs, and the program, which it reads first."""
     text = sent_program().encode()
-    start = f"""program=$(head -c {len(text)}) && eval "$program" """.strip()
-    return f"exec /bin/sh -c '{start}'", text
+    return f"exec /bin/sh -c 'program=$(head -c {len(text)}) && eval \"$program\"'", text
 
 
 def request_bytes(commands: Sequence[Command], mark: str, *, aside: bool, seconds: float) -> bytes:
@@ -53,7 +52,7 @@ def request_bytes(commands: Sequence[Command], mark: str, *, aside: bool, second
         bound = f"{command.seconds or seconds:g}"
         lines = command.line.count("\n") + 1
         header = f"{bound} {lines} {len(command.stdin)}\n{command.line}\n"
-        parts += [header.encode(), command.stdin]
+        parts += [header.encode(), command.stdin, b"end\n"]
     return b"".join(parts)
 
 
