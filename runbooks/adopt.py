@@ -32,7 +32,7 @@ def run(arguments: Namespace) -> int:
     """Show, ask, adopt; exit 1 if there was something and it was not taken, 2 if it failed."""
     from goldentooth import open_project
     from goldentooth.adoption import FORMAT
-    from runbooks.options import to_json, write_output
+    from runbooks.options import to_json, write_result
     from runbooks.progress import Progress, say
 
     project = open_project(arguments.config)
@@ -44,10 +44,12 @@ def run(arguments: Namespace) -> int:
         processors=[Progress()],
     )
     shown = [host for host in found if host.taken or host.reason]
-    if arguments.format == "json":
-        write_output(arguments, to_json({"format": FORMAT, "hosts": [h.to_dict() for h in found]}))
-    else:
-        write_output(arguments, "\n\n".join(h.table() for h in shown) or "nothing to adopt")
+    listed = {"format": FORMAT, "hosts": [host.to_dict() for host in found]}
+    forms = {
+        "table": lambda: "\n\n".join(host.table() for host in shown) or "nothing to adopt",
+        "json": lambda: to_json(listed),
+    }
+    write_result(arguments, forms)
     wanted = [host for host in found if host.taken]
     failed = any(host.reason for host in found)
     if not wanted:

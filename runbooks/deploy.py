@@ -111,12 +111,13 @@ def _read_plan(file: str) -> dict[str, Any]:
 
 
 def _write(arguments: Namespace, report: Plan | DeployReport) -> None:
-    from runbooks.options import has_colour, to_json, write_output
+    from runbooks.options import has_colour, to_json, write_result
 
-    if arguments.format == "json":
-        write_output(arguments, to_json(report.to_dict()))
-    else:
-        write_output(arguments, report.table(colour=has_colour(arguments)))
+    forms = {
+        "table": lambda: report.table(colour=has_colour(arguments)),
+        "json": lambda: to_json(report.to_dict()),
+    }
+    write_result(arguments, forms)
 
 
 def _serial(text: str) -> str:

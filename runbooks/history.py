@@ -31,7 +31,7 @@ def run(arguments: Namespace) -> int:
     from goldentooth import open_project
     from goldentooth.journal import FORMAT
     from goldentooth.report.history import history_table
-    from runbooks.options import to_json, write_output
+    from runbooks.options import to_json, write_result
 
     project = open_project(arguments.config)
     wanted = set(project.select(arguments.hosts).inventory.hosts) if arguments.hosts else None
@@ -40,11 +40,9 @@ def run(arguments: Namespace) -> int:
         for entry in project.journal.entries()
         if wanted is None or wanted & entry.hosts.keys()
     ]
-    if arguments.format == "json":
-        listed = [entry.to_dict() for entry in entries]
-        write_output(arguments, to_json({"format": FORMAT, "deployments": listed}))
-    else:
-        write_output(arguments, history_table(entries))
+    listed = {"format": FORMAT, "deployments": [entry.to_dict() for entry in entries]}
+    forms = {"table": lambda: history_table(entries), "json": lambda: to_json(listed)}
+    write_result(arguments, forms)
     return 1 if any(entry.is_open for entry in entries) else 0
 
 

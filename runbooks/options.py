@@ -130,7 +130,7 @@ def write_result(arguments: Namespace, forms: Mapping[str, Callable[[], str]]) -
     for target in arguments.outputs:
         form = target.stated or arguments.format or target.implied or arguments.default_format
         try:
-            _write_file(target.path, forms[form]())
+            write_file(target.path, forms[form]())
         except OutputError as error:
             failures.append(str(error))
     if failures:
@@ -149,7 +149,12 @@ def _write_stdout(text: str) -> None:
     sys.stdout.write(_ended(text))
 
 
-def _write_file(path: str, text: str) -> None:
+def write_file(path: str, text: str) -> None:
+    """Write ``text`` to ``path``, whole or not at all.
+
+    Raises:
+        OutputError: if it cannot be written; what was there is unchanged.
+    """
     target = Path(path)
     try:
         if target.exists() and not target.is_file():  # /dev/stdout, a pipe: nothing to replace

@@ -38,7 +38,7 @@ def parser() -> ArgumentParser:
 def run(arguments: Namespace) -> int:
     """Plan, or plan and do it; exit 1 if the plan is not empty, 2 if a host did not come along."""
     from goldentooth import open_project
-    from runbooks.options import has_colour, to_json, write_output
+    from runbooks.options import has_colour, to_json, write_result
     from runbooks.progress import Progress, say
 
     project = open_project(arguments.config)
@@ -50,10 +50,11 @@ def run(arguments: Namespace) -> int:
         report = project.plan_rollback(
             arguments.to, **chosen, workers=arguments.workers, processors=[Progress()]
         )
-    if arguments.format == "json":
-        write_output(arguments, to_json(report.to_dict()))
-    else:
-        write_output(arguments, report.table(colour=has_colour(arguments)))
+    forms = {
+        "table": lambda: report.table(colour=has_colour(arguments)),
+        "json": lambda: to_json(report.to_dict()),
+    }
+    write_result(arguments, forms)
     return report.status
 
 
