@@ -8,7 +8,7 @@ the host did. Files are compared in the form that their daemon gives them
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from goldentooth.applied import APPLIED, AppliedFile, Baseline, BaselineError, read_baseline
@@ -322,7 +322,10 @@ def _shown(content: bytes, reference: str) -> str:
 def _running(intent: HostIntent, collected: Collected, baseline: Baseline | None) -> Iterator[Item]:
     seen = Seen(_expected(intent, baseline), collected.files, collected.outputs)
     for service, observation in intent.observations:
-        yield _observe(service, observation, seen)
+        item = _observe(service, observation, seen)
+        if baseline is None and item.state is DriftState.DRIFT:
+            item = replace(item, state=DriftState.NO_BASELINE)  # nobody knows who moved
+        yield item
 
 
 def _expected(intent: HostIntent, baseline: Baseline | None) -> dict[str, str]:

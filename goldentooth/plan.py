@@ -48,6 +48,8 @@ class Action(Enum):
     """No file changes; what runs is brought in line with the files."""
 
 
+_WRITING = {Action.CREATE, Action.CHANGE, Action.REMOVE}
+
 _ACTIONS = {
     DriftState.PENDING: Action.CHANGE,
     DriftState.MISSING: Action.CREATE,
@@ -159,6 +161,11 @@ class Sources:
     rotated: frozenset[str] = frozenset()
     """Files whose text is as applied, and the value of a secret in them is not."""
 
+    def is_file(self, item: Item) -> bool:
+        """Tell whether ``item`` is a file; else it is a running state."""
+        applied = self.baseline.files if self.baseline else {}
+        return item.subject in self.artifacts or item.subject in applied
+
 
 def plan_host(
     network: Network,
@@ -183,6 +190,9 @@ def plan_host(
             changes.append(change)
         elif item.state in _BLOCKING or item.state.is_unknown:
             blocked.append(item)
+    # what a service's new files set anyway need not be as it should before
+    renewed = {change.service for change in changes if change.action in _WRITING}
+    blocked = [item for item in blocked if sources.is_file(item) or item.service not in renewed]
     activations, units = _consequences(network, node, services, changes)
     return HostPlan(
         node.name,
@@ -273,12 +283,9 @@ def _of(service: str, changes: Iterable[Change]) -> set[str]:
 
 def _change(item: Item, sources: Sources, *, overwrite: bool) -> Change | None:
     artifact = sources.artifacts.get(item.subject)
-    is_file = artifact is not None or (
-        sources.baseline is not None and item.subject in sources.baseline.files
-    )
     action = _ACTIONS.get(item.state)
     if item.state in _BLOCKING and (overwrite or item.subject in sources.pristine):
-        action = Action.CHANGE if is_file else Action.LOAD
+        action = Action.CHANGE if sources.is_file(item) else Action.LOAD
     if item.state is DriftState.NO_BASELINE and item.detail == "as intended":
         action = Action.RECORD
     if item.state is DriftState.IN_SYNC and item.subject in sources.rotated:

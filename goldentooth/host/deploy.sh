@@ -60,8 +60,8 @@ verb_collect() {
       [ ! -e "$path" ] || find "$path" -type f -print0
     done
     [ ! -d "$state/applied/files" ] || (cd "$state/applied/files" && find . -type f -printf '/%P\0')
-  } | sort -zu | LC_ALL=C tar --create --null --files-from=- --no-recursion \
-    --absolute-names --ignore-failed-read --warning=no-file-changed
+  } | sort -zu | LC_ALL=C tar --create --no-recursion --absolute-names --ignore-failed-read \
+    --warning=no-file-changed --null --verbatim-files-from --files-from=-
 }
 
 # @history: the kept deployments, newest last: name, state, and the record's first lines.

@@ -358,17 +358,31 @@ _RESETTING = ("remote-as", "local-as", "password", "ebgp-multihop", "update-sour
 
 
 def _sessions(configuration: str) -> dict[str, frozenset[str]]:
-    """Return each neighbor with the lines of it that reset its session when they change."""
-    sessions: dict[str, set[str]] = {}
+    """Return each session, by the neighbor's name, with the lines that reset it when they change.
+
+    A neighbor has its peer group's lines too.
+    """
+    lines: dict[str, set[str]] = {}
+    names, groups, members = {}, set(), {}
     for line in configuration.splitlines():
         words = line.split()
-        if words[:1] == ["neighbor"] and words[2:3] == ["remote-as"]:
-            sessions.setdefault(words[1], set())
-    for line in configuration.splitlines():
-        words = line.split()
-        if words[:1] == ["neighbor"] and words[1:2] and words[2:3] and words[2] in _RESETTING:
-            sessions.setdefault(words[1], set()).add(" ".join(words[2:]))
-    return {neighbor: frozenset(lines) for neighbor, lines in sessions.items()}
+        if words[:1] != ["neighbor"] or len(words) < 3:
+            continue
+        neighbor, key, value = words[1], words[2], words[3:]
+        own = lines.setdefault(neighbor, set())
+        if key == "description":
+            names[neighbor] = " ".join(value)
+        elif key == "peer-group" and not value:
+            groups.add(neighbor)
+        elif key in _RESETTING:
+            own.add(" ".join((key, *value)))
+            if key == "peer-group":
+                members[neighbor] = value[0]
+    return {
+        names.get(neighbor, neighbor): frozenset(own | lines.get(members.get(neighbor, ""), set()))
+        for neighbor, own in lines.items()
+        if neighbor not in groups
+    }
 
 
 def _instance(configuration: str) -> tuple[str, ...]:
