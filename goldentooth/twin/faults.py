@@ -317,7 +317,7 @@ class ClockJump:
         with _past_the_disk(target):
             machine.path(_SSHD_CLOCK).write_text(f"SetEnv {sessions}\n")
         machine.check(["systemctl", "daemon-reload"])
-        machine.check(["systemctl", "try-restart", *units])
+        _restart(machine, *units)
         clock.write_text(f"{offset}\n")
         return {"units": ",".join(units), "library": library}
 
@@ -336,7 +336,7 @@ class ClockJump:
                 folder.rmdir()
         machine.path(_CLOCK).unlink(missing_ok=True)
         machine.check(["systemctl", "daemon-reload"])
-        machine.check(["systemctl", "try-restart", *units])
+        _restart(machine, *units)
 
 
 @dataclass(frozen=True)
@@ -354,7 +354,7 @@ class HostKey:
         make = f"rm -f {path} {path}.pub && ssh-keygen -q -t ed25519 -N '' -f {path}"
         with _past_the_disk(target):
             target.machine.check(["sh", "-c", make])
-        target.machine.check(["systemctl", "try-restart", "ssh.service"])
+        _restart(target.machine, "ssh.service")
         return {}
 
     def heal(self, target: Target, undo: Undo) -> None:  # noqa: ARG002  # the twin has the key
@@ -365,7 +365,7 @@ class HostKey:
             machine.disk_path(HostKeys.PATH).write_bytes(keys.private(machine.name))
             machine.disk_path(f"{HostKeys.PATH}.pub").write_text(keys.public(machine.name))
         if _is_on(target):
-            machine.check(["systemctl", "try-restart", "ssh.service"])
+            _restart(machine, "ssh.service")
 
 
 @dataclass(frozen=True)
@@ -577,6 +577,12 @@ def _start(target: Target, unit: str) -> None:
     if _is_on(target):
         target.machine.run(["systemctl", "reset-failed", unit])
         target.machine.check(["systemctl", "start", unit])
+
+
+def _restart(machine: Machine, *units: str) -> None:
+    """Start those of ``units`` anew that run, however often they have been of late."""
+    machine.run(["systemctl", "reset-failed", *units])
+    machine.check(["systemctl", "try-restart", *units])
 
 
 def _signal(target: Target, options: Options, number: signal.Signals) -> Undo:
