@@ -43,7 +43,9 @@ if TYPE_CHECKING:
 
     from goldentooth.adoption import HostAdoption
     from goldentooth.deployment import Options
+    from goldentooth.history import DriftHistory
     from goldentooth.journal import Journal
+    from goldentooth.notify import Hooks
     from goldentooth.report.checks import VerifyReport
     from goldentooth.report.drift import DriftReport
     from goldentooth.report.plan import DeployReport, Plan
@@ -116,6 +118,33 @@ class Project:
     def build(self) -> BuildFolder:
         """The folder that render writes."""
         return BuildFolder(self._path("build", "build"))
+
+    @property
+    def drift_history(self) -> DriftHistory:
+        """The folder that keeps the reports of scheduled drift runs.
+
+        Raises:
+            UsageError: if config.yaml sets it wrongly.
+        """
+        from goldentooth.history import DriftHistory
+
+        keep = self.config.user_defined.get("history_kept", 500)
+        if not isinstance(keep, int) or isinstance(keep, bool) or keep < 1:
+            raise self._mistake(
+                f"user_defined: history_kept {shown_value(keep)} is not a number from 1 up"
+            )
+        return DriftHistory(self._path("history", "history"), keep)
+
+    @property
+    def hooks(self) -> Hooks:
+        """Whom scheduled drift runs tell of changes.
+
+        Raises:
+            UsageError: if config.yaml names them wrongly.
+        """
+        from goldentooth.notify import Hooks
+
+        return Hooks.of(self.config.user_defined, display_path(self.config_file))
 
     def select(self, hosts: Sequence[str] = (), groups: Sequence[str] = ()) -> Nornir:
         """Return a Nornir of the hosts that are named or in one of the groups; all by default.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Mapping, Sequence
@@ -190,6 +191,17 @@ def path_argument(text: str) -> str:
     if not text.strip():
         raise ArgumentTypeError(f"{text!r} is not a path")
     return text
+
+
+def seconds_argument(text: str) -> float:
+    """Return ``text`` as seconds.
+
+    Raises:
+        ArgumentTypeError: if it is no number over 0, up to a day.
+    """
+    if re.fullmatch(r"\d{1,5}(\.\d+)?", text) and 0 < float(text) <= 86400:
+        return float(text)
+    raise ArgumentTypeError(f"{text!r} is not a number of seconds over 0, up to 86400")
 
 
 def _positive(text: str) -> int:
