@@ -29,6 +29,7 @@ from goldentooth.values import (
     Login,
     MacAddress,
     NameOrAddress,
+    OrdinaryUser,
     Phrase,
     Platform,
     Port,
@@ -308,6 +309,15 @@ class Haproxy(Facts, frozen=True, kw_only=True):
     stats: Annotated[Stats | None, Meta(description="the statistics page; none if absent")] = None
 
 
+class Access(Facts, frozen=True, kw_only=True):
+    """Who reads and deploys the hosts, if that is not root."""
+
+    user: Annotated[
+        OrdinaryUser,
+        Meta(description="may run this project's program on every Linux host, by sudo"),
+    ]
+
+
 class NetworkFacts(NodeFacts, frozen=True, kw_only=True):
     """`data` of defaults.yaml: what is true of the whole network."""
 
@@ -319,6 +329,7 @@ class NetworkFacts(NodeFacts, frozen=True, kw_only=True):
     calico: Calico = Calico()
     metallb: Metallb = Metallb()
     haproxy: Haproxy = Haproxy()
+    access: Access | None = None
 
 
 class ConnectionEntry(Facts, frozen=True, kw_only=True):
@@ -375,9 +386,14 @@ class DefaultsEntry(Entry, frozen=True, kw_only=True):
 
 
 class DiscoveredEntry(Facts, frozen=True, kw_only=True):
-    """What was seen on one host: discovered.yaml."""
+    """What was seen on one host: discovered.yaml. Only the interface is taken from it."""
 
     interface: InterfaceName | None = None
+    mac: str | None = None
+    architecture: str | None = None
+    kernel: str | None = None
+    interfaces_up: tuple[str, ...] = ()
+    versions: dict[str, str] = {}
 
 
 HostsFile = dict[HostName, HostEntry]

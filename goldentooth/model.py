@@ -11,11 +11,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from goldentooth.errors import FactsError, Location, Problem, RenderError
 from goldentooth.facts import (
     Acceptance,
+    Access,
     Bgp,
     Calico,
     DefaultsEntry,
@@ -29,6 +30,9 @@ from goldentooth.facts import (
 )
 from goldentooth.values import MOST_PREFIXES
 from goldentooth.yamlfile import Document
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True)
@@ -155,6 +159,7 @@ class Network:
     calico: Calico
     metallb: Metallb
     haproxy: Haproxy
+    access: Access | None
     groups: Mapping[str, tuple[str, ...]]
     """Every group that is declared, with the groups it is part of, nearest first."""
     accepted: tuple[tuple[Acceptance, Location], ...]
@@ -165,6 +170,28 @@ class Network:
         api = f", API at {self.endpoint}" if self.control_planes else ""
         kubernetes = f"{len(self.kubernetes_nodes)} in Kubernetes"
         return f"Network({len(self.nodes)} hosts, {kubernetes}{api})"
+
+    def _repr_html_(self) -> str:
+        from goldentooth.report.notebook import network_html
+
+        return network_html(self)
+
+    def to_frame(self) -> DataFrame:
+        """Return a pandas frame, a row a host.
+
+        Raises:
+            UsageError: if pandas is not installed.
+        """
+        from goldentooth.report.frames import make_frame
+        from goldentooth.report.notebook import HOST_COLUMNS, host_rows
+
+        return make_frame(HOST_COLUMNS, host_rows(self))
+
+    def to_svg(self) -> str:
+        """Return the topology as a picture: :func:`goldentooth.report.topology.topology_svg`."""
+        from goldentooth.report.topology import topology_svg
+
+        return topology_svg(self)
 
     def only(self, names: Iterable[str]) -> Network:
         """Return the network as if only these hosts were there, and the router.
@@ -319,6 +346,7 @@ def build_network(
         calico=facts.calico,
         metallb=facts.metallb,
         haproxy=facts.haproxy,
+        access=facts.access,
         groups=MappingProxyType(dict(lineage)),
         accepted=tuple(
             (acceptance, sources.defaults.where(("data", "accept", index)))

@@ -199,6 +199,15 @@ Login = Annotated[
     str,
     _text(r"[A-Za-z_][A-Za-z0-9_.-]*", "is not a user name", "as in ansible", longest=32),
 ]
+OrdinaryUser = Annotated[
+    str,
+    _text(
+        r"(?!root$)[a-z_][a-z0-9_-]*",
+        "is not a user beside root",
+        "as in goldentooth: small letters, digits, - and _",
+        longest=32,
+    ),
+]
 Platform = Annotated[
     str, _text(r"[a-z][a-z0-9_]*", "is not a platform", "linux or opnsense", longest=32)
 ]

@@ -172,17 +172,21 @@ is_listed() {
     return 1
 }
 
-# Whether a verb may have path $1: that is in the list as `@path PATH`, or a folder above it is,
-# as `@path FOLDER/`.
+# Whether path $2 may be had: the list has `@path PATH`, or that of a folder above it with a
+# slash at its end; if $1 is `read`, `@read` will do.
 may_touch() {
     [ -n "$allowed" ] || return 0
-    case $1/ in [!/]* | */./* | */../*) return 1 ;; esac
-    is_listed "@path $1" && return
-    above=${1%/}
+    case $2/ in [!/]* | */./* | */../*) return 1 ;; esac
+    is_path_listed "$1" "$2" && return
+    above=${2%/}
     while above=${above%/*} && [ -n "$above" ]; do
-        is_listed "@path $above/" && return
+        is_path_listed "$1" "$above/" && return
     done
     return 1
+}
+
+is_path_listed() {
+    is_listed "@path $2" || { [ "$1" = read ] && is_listed "@read $2"; }
 }
 
 # -- verbs: `@NAME WORDS` calls verb_NAME with the words, in a shell of its own ----------
@@ -202,7 +206,7 @@ call_verb() {
 # a folder with all that is in it. What is not there is left out.
 verb_files() {
     while IFS= read -r path; do
-        if ! may_touch "$path"; then
+        if ! may_touch read "$path"; then
             echo "tar: $path: Cannot open: not in $allowed on this host" >&2
         elif [ -e "$path" ] || [ -L "$path" ]; then
             case $path in
@@ -221,7 +225,7 @@ verb_write() {
     IFS= read -r path
     IFS= read -r owner
     IFS= read -r mode
-    may_touch "$path" || { echo "not in $allowed on this host" >&2 && exit 126; }
+    may_touch write "$path" || { echo "not in $allowed on this host" >&2 && exit 126; }
     parent=${path%/*}/
     mkdir -p "$parent"
     trap 'rm -f "${new-}"' EXIT
