@@ -27,7 +27,7 @@ from goldentooth.artifact import diff_texts
 from goldentooth.build import BuildFolder
 from goldentooth.check import Check, CheckResult, unknown_all
 from goldentooth.configuration import PLUGIN, RIGHT, find_config, read_config
-from goldentooth.errors import GoldentoothError, Problem, RenderError, UsageError
+from goldentooth.errors import GoldentoothError, OutputError, Problem, RenderError, UsageError
 from goldentooth.fleet import run_for_all, stop_on_interrupt
 from goldentooth.inventory import FactsInventory, GoldentoothInventory
 from goldentooth.model import Network
@@ -35,7 +35,7 @@ from goldentooth.report.render import HostRender, RenderReport
 from goldentooth.services import Service, all_services
 from goldentooth.validation import did_you_mean, shown_value
 from goldentooth.values import SECRET_REFERENCE
-from goldentooth.yamlfile import display_path
+from goldentooth.yamlfile import display_path, read_document
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -47,10 +47,11 @@ if TYPE_CHECKING:
     from goldentooth.journal import Journal
     from goldentooth.notify import Hooks
     from goldentooth.report.checks import VerifyReport
+    from goldentooth.report.discovery import DiscoveryReport
     from goldentooth.report.drift import DriftReport
+    from goldentooth.report.findings import Findings
     from goldentooth.report.plan import DeployReport, Plan
     from goldentooth.rollout import Fleet
-    from goldentooth.rules import Finding
     from goldentooth.secrets import Secrets
     from goldentooth.survey import HostSurvey
 
@@ -184,7 +185,7 @@ class Project:
         only: Sequence[str] = (),
         hosts: Sequence[str] = (),
         groups: Sequence[str] = (),
-    ) -> tuple[Finding, ...]:
+    ) -> Findings:
         """Return what the rules find in the facts; ``only`` names rules or topics.
 
         With ``hosts`` or ``groups`` what they find about the selected hosts themselves.
@@ -192,13 +193,14 @@ class Project:
         Raises:
             UsageError: if the selection is empty or names what is not there.
         """
+        from goldentooth.report.findings import Findings
         from goldentooth.rules import check_network
 
         chosen = self.select(hosts, groups).inventory.hosts
         findings = check_network(self.network, only)
         if not hosts and not groups:
-            return findings
-        return tuple(finding for finding in findings if finding.subject in chosen)
+            return Findings(findings)
+        return Findings(finding for finding in findings if finding.subject in chosen)
 
     def render(
         self,
@@ -409,6 +411,68 @@ class Project:
             outcome = run_for_all(nornir, collect_host, stop, name="drift", intents=intents)
         nornir.close_connections(on_failed=True)
         return {name: surveyed(name, outcome[name]) for name in intents}
+
+    def discover(
+        self,
+        *,
+        hosts: Sequence[str] = (),
+        groups: Sequence[str] = (),
+        workers: int | None = None,
+        processors: Iterable[Processor] = (),
+    ) -> DiscoveryReport:
+        """Ask the hosts what they are, in parallel; hold that against the facts.
+
+        Raises:
+            UsageError: if the selection is empty or names what is not there.
+        """
+        from goldentooth.discovery import discovery_commands
+        from goldentooth.report.discovery import DiscoveryReport, HostDiscovery
+        from tasks.discover import discover_host
+
+        clock = monotonic()
+        commands = {
+            node.name: discovery_commands(
+                package.name
+                for service in self.services()
+                if node in service.hosts(self.network)
+                for package in service.needs(self.network, node).packages
+            )
+            for node in self.network.nodes.values()
+        }
+        nornir = self.select(hosts, groups).with_processors(list(processors))
+        if workers:
+            nornir = nornir.with_runner(ThreadedRunner(workers))
+        with stop_on_interrupt() as stop:
+            job = {"network": self.network, "commands": commands}
+            outcome = run_for_all(nornir, discover_host, stop, name="discover", **job)
+        nornir.close_connections(on_failed=True)
+        found = tuple(
+            HostDiscovery(name, failure=f"unexpected {results[0].exception!r}")
+            if results.failed
+            else results[0].result
+            for name, results in outcome.items()
+        )
+        return DiscoveryReport(found, monotonic() - clock)
+
+    def write_discovered(self, report: DiscoveryReport) -> Path:
+        """Put what was seen into discovered.yaml, beside what it holds of other hosts.
+
+        Raises:
+            OutputError: if it cannot be written; it is then as it was.
+        """
+        from goldentooth.wholefile import replace_file
+
+        setting = "discovered_file"
+        options = self.config.inventory.options
+        value = options.get(setting, f"inventory/{setting.removesuffix('_file')}.yaml")
+        path = self._file(f"inventory: options: {setting}", value)
+        before = read_document(path).value if path.exists() else {}
+        try:
+            replace_file(path, report.discovered(before))
+        except OSError as error:
+            reason = error.strerror or error
+            raise OutputError(f"{display_path(path)} cannot be written: {reason}") from error
+        return path
 
     def plan(
         self,

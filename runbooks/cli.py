@@ -23,6 +23,7 @@ VERBS = {
     "show": "the network as the facts have it",
     "twin": "the whole network as real Debian hosts on this machine",
     "verify": "check that the live network is what the facts say",
+    "discover": "read off the hosts what they are, and say which facts are not so",
     "drift": "compare the hosts with what was applied and what is intended",
     "deploy": "show what would be changed on the hosts; with --commit, change it safely",
     "rollback": "bring hosts back to what was applied, last or earlier",
