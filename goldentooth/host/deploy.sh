@@ -47,7 +47,8 @@ seconds_since_boot() { cut -d. -f1 </proc/uptime; }
 # with a slash stands for the files in that folder.
 verb_collect() {
   for path; do
-    may "@path $path" || { complain "$path is not among the paths of $allowed"; return 77; }
+    may "@path $path" || may "@read $path" ||
+      { complain "$path is not among the paths of $allowed"; return 77; }
   done
   {
     for path; do
@@ -425,7 +426,7 @@ routes_of() { # FILE: a route a line, as ip-route(8) takes it
   [ -f "$1" ] || return 0
   device=$(sed -n 's/^iface \([^ ]*\) .*/\1/p' "$1" | head -n 1)
   sed -n 's/^ *up *ip -4 route replace \(.*\)/\1/p' "$1"
-  sed -n "s/^ *gateway  *\\([0-9.]*\\).*/default via \\1 dev $device/p" "$1"
+  sed -n "s/^ *gateway  *\\([0-9.]*\\).*/default via \\1 dev $device onlink/p" "$1"
 }
 
 # @routes FILE: the routes of an ifupdown file, without taking the interface down; and none that
