@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from goldentooth.check import CheckResult, State
 from goldentooth.report.junit import Case, junit_xml
 from goldentooth.report.prometheus import Gauge, metrics_text
 from goldentooth.report.table import counted, format_table, paint
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 FORMAT = "goldentooth-net/verify/1"
 
@@ -25,6 +28,22 @@ class VerifyReport:
 
     def __repr__(self) -> str:
         return self.table()
+
+    def _repr_html_(self) -> str:
+        from goldentooth.report.notebook import checks_html
+
+        return checks_html(self)
+
+    def to_frame(self) -> DataFrame:
+        """Return a pandas frame, a row a live check.
+
+        Raises:
+            UsageError: if pandas is not installed.
+        """
+        from goldentooth.report.frames import make_frame
+        from goldentooth.report.notebook import CHECK_COLUMNS, check_rows
+
+        return make_frame(CHECK_COLUMNS, check_rows(self))
 
     def in_state(self, state: State) -> tuple[CheckResult, ...]:
         """Return the results in one state."""

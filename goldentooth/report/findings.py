@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from goldentooth.report.table import paint
 from goldentooth.rules import Finding, Rule, Severity
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 FORMAT = "goldentooth-net/lint/1"
 """Name and version of the JSON form; the number changes when a reader could break."""
@@ -18,6 +21,31 @@ FORMATS = ("table", "json", "junit", "sarif")
 _WIDTH = 96
 _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "blue"}
 _SARIF_LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
+
+
+class Findings(tuple[Finding, ...]):
+    """Findings as a tuple, which a terminal and a notebook show as people want to read them."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return findings_table(self)
+
+    def _repr_html_(self) -> str:
+        from goldentooth.report.notebook import findings_html
+
+        return findings_html(self)
+
+    def to_frame(self) -> DataFrame:
+        """Return a pandas frame, a row a finding.
+
+        Raises:
+            UsageError: if pandas is not installed.
+        """
+        from goldentooth.report.frames import make_frame
+        from goldentooth.report.notebook import FINDING_COLUMNS, finding_rows
+
+        return make_frame(FINDING_COLUMNS, finding_rows(self))
 
 
 def format_findings(

@@ -84,7 +84,7 @@ STYLE = """
 .goldentooth th, .goldentooth td { text-align: left; vertical-align: top; padding: .25em .7em;
   border-bottom: 1px solid rgba(128, 128, 128, .3); }
 .goldentooth thead th { white-space: nowrap; }
-.goldentooth tbody th { font-weight: 600; }
+.goldentooth tbody th { font-weight: 600; white-space: nowrap; }
 .goldentooth .number { text-align: right; }
 .goldentooth .chip { display: inline-block; padding: 0 .5em; border-radius: .7em;
   border: 1px solid transparent; white-space: nowrap; }
@@ -114,7 +114,7 @@ PAGE_STYLE = """
 * { box-sizing: border-box; }
 body { margin: 0; color: var(--ink); background: var(--paper);
   font: 1rem/1.5 system-ui, sans-serif; -webkit-text-size-adjust: 100%; }
-main { max-width: 70rem; margin: 0 auto; padding: 1rem; overflow-wrap: anywhere; }
+main { max-width: 70rem; margin: 0 auto; padding: 1rem; overflow-wrap: break-word; }
 h1 { font-size: 1.5rem; margin: .2rem 0; }
 h2 { font-size: 1.2rem; margin: 1.6rem 0 .4rem; }
 h3 { font-size: 1rem; margin: 1.2rem 0 .2rem; }

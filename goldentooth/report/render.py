@@ -11,6 +11,8 @@ from goldentooth.artifact import Artifact, diff_texts
 from goldentooth.report.table import counted, format_table, paint
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from goldentooth.judging import Verdict
 
 FORMAT = "goldentooth-net/render/1"
@@ -97,6 +99,22 @@ class RenderReport:
 
     def __repr__(self) -> str:
         return self.table()
+
+    def _repr_html_(self) -> str:
+        from goldentooth.report.notebook import render_html
+
+        return render_html(self)
+
+    def to_frame(self) -> DataFrame:
+        """Return a pandas frame, a row an artifact.
+
+        Raises:
+            UsageError: if pandas is not installed.
+        """
+        from goldentooth.report.frames import make_frame
+        from goldentooth.report.notebook import RENDER_COLUMNS, render_rows
+
+        return make_frame(RENDER_COLUMNS, render_rows(self))
 
     @property
     def has_failed(self) -> bool:
