@@ -28,6 +28,8 @@ class Output:
     """It was ended because its time was over; what it had printed by then is there."""
     is_missing: bool = False
     """The host broke off before it answered this."""
+    is_refused: bool = False
+    """It may not be run there, or cannot be carried this way; standard error says why."""
 
     @property
     def text(self) -> str:
@@ -186,8 +188,9 @@ def unknown_all(checks: Iterable[tuple[str, Check]], reason: str) -> tuple[Check
 
 def _judge(check: Check, outputs: Mapping[str, Output]) -> Outcome:
     for read in check.reads():
-        if outputs[read].is_late or outputs[read].is_missing:
-            return Outcome(State.UNKNOWN, f"`{read}`: {outputs[read].complaint}")
+        output = outputs[read]
+        if output.is_late or output.is_missing or output.is_refused:
+            return Outcome(State.UNKNOWN, f"`{read}`: {output.complaint}")
     try:
         return check.judge(outputs)
     except UnreadableError as error:

@@ -77,6 +77,8 @@ receive() {
         head -c "$size" >"$input" || broken "$folder cannot hold what was sent"
     fi
     read -r part && [ "$part" = end ] || exit 1 # it broke off: do nothing by halves
+    refused=
+    may_run || refused=refused
 }
 
 broken() {
@@ -120,7 +122,10 @@ cut_off() {
 }
 
 attempt() {
-    may_run || return 126
+    if [ -n "$refused" ]; then
+        echo "not in $allowed on this host: deploy the access service, or connect as root" >&2
+        return 126
+    fi
     set -f
     case $line in
         # shellcheck disable=SC2086  # words
@@ -135,7 +140,7 @@ answer() {
     [ ! -s "$folder/$index.out" ] || cat "$folder/$index.out"
     printf '\n%s err %s\n' "$mark" "$index"
     [ ! -s "$folder/$index.err" ] || head -c "$error_limit" "$folder/$index.err"
-    ending=
+    ending=$refused
     case $status in 124 | 137) was_ended && ending=late ;; esac
     printf '\n%s end %s %s %s\n' "$mark" "$index" "$status" "$ending"
 }
@@ -163,7 +168,6 @@ may_run() {
     if [ "$input" = /dev/null ]; then
         case $line in *"$newline"*) ;; *) is_listed "$line" && return ;; esac
     fi
-    echo "not in $allowed on this host" >&2
     return 1
 }
 

@@ -26,8 +26,8 @@ EVERY_LIMIT = 8 * OUTPUT_LIMIT
 """Bytes that a host may answer in one exchange."""
 
 _PROTOCOL = b"1"
-_LATE_STATUS, _MISSING_STATUS = 124, 125
-"""As timeout(1) has them: its time was over; it was not run."""
+LATE, MISSING = 124, 125
+"""Exit statuses as timeout(1) has them: its time was over; it was not run."""
 
 
 def as_root() -> tuple[str, bytes]:
@@ -77,7 +77,7 @@ def parse_answer(printed: bytes, count: int, mark: str) -> tuple[Output, ...] | 
         raise PrivilegeError(
             f"{INSTALLED} on the host is of another version: deploy the access service to it"
         )
-    outputs = [Output(b"", status=_MISSING_STATUS, is_missing=True)] * count
+    outputs = [Output(b"", status=MISSING, is_missing=True)] * count
     stdout = stderr = b""
     for part in said[1:]:
         header, _, body = part.partition(b"\n")
@@ -86,20 +86,22 @@ def parse_answer(printed: bytes, count: int, mark: str) -> tuple[Output, ...] | 
                 stdout = body
             case [b"err", _]:
                 stderr = body
-            case [b"end", index, status, *late]:
-                outputs[int(index)] = _output(stdout, stderr, int(status), is_late=bool(late))
+            case [b"end", index, status, *ending]:
+                outputs[int(index)] = _output(stdout, stderr, int(status), ending)
             case [b"broken", *reason]:
                 raise TransportError(b" ".join(reason).decode(errors="replace"))
     return tuple(outputs)
 
 
-def _output(stdout: bytes, stderr: bytes, status: int, *, is_late: bool) -> Output:
+def _output(stdout: bytes, stderr: bytes, status: int, ending: Sequence[bytes]) -> Output:
+    is_late = b"late" in ending
     return Output(
         stdout[:OUTPUT_LIMIT],
         stderr,
-        _LATE_STATUS if is_late else status,
+        LATE if is_late else status,
         is_truncated=len(stdout) > OUTPUT_LIMIT,
         is_late=is_late,
+        is_refused=b"refused" in ending,
     )
 
 
