@@ -10,9 +10,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import ClassVar
 
-from goldentooth.check import Output
+from goldentooth.check import Output, UnreadableError
 from goldentooth.transports import HostFile
 
 
@@ -51,8 +50,10 @@ class Difference:
 class Observation(ABC):
     """One running state on a host."""
 
-    subject: ClassVar[str]
-    """What it is, as a report names it: ``FRR's running configuration``."""
+    @property
+    @abstractmethod
+    def subject(self) -> str:
+        """What it is, as a report names it: ``FRR's running configuration``."""
 
     @abstractmethod
     def reads(self) -> tuple[str, ...]:
@@ -65,3 +66,32 @@ class Observation(ABC):
         Raises:
             UnreadableError: if an output cannot be understood.
         """
+
+
+@dataclass(frozen=True)
+class UnitsActive(Observation):
+    """Whether the units of a service run."""
+
+    service: str
+    units: tuple[str, ...]
+
+    @property
+    def subject(self) -> str:
+        """Whose units."""
+        return f"units of {self.service}"
+
+    def reads(self) -> tuple[str, ...]:
+        """The units' states, a line each (systemctl(1), is-active)."""
+        return (f"systemctl is-active {' '.join(self.units)}",)
+
+    def compare(self, seen: Seen) -> Difference | None:
+        """Name those that do not run."""
+        states = seen.outputs[self.reads()[0]].text.split()
+        if len(states) != len(self.units):
+            raise UnreadableError(f"`{self.reads()[0]}`: {seen.outputs[self.reads()[0]].complaint}")
+        found = tuple(f"{u} {state}" for u, state in zip(self.units, states, strict=True))
+        wanted = tuple(f"{unit} active" for unit in self.units)
+        if found == wanted:
+            return None
+        told = ", ".join(line for line in found if not line.endswith(" active"))
+        return Difference(Verdict.DRIFT, told, wanted, found)

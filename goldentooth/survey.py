@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from goldentooth.artifact import Artifact, Scope
 from goldentooth.drift import Collected, DriftState, HostDrift, HostIntent
 from goldentooth.errors import RenderError
+from goldentooth.observation import Observation, UnitsActive
 
 if TYPE_CHECKING:
     from goldentooth.model import Network, Node
@@ -56,7 +57,7 @@ def _intent(
         tuple(
             (service.name, observation)
             for service in present
-            for observation in service.observe(network, node)
+            for observation in _observations(service, network, node)
         ),
         tuple(
             (service.name, folder)
@@ -65,6 +66,12 @@ def _intent(
         ),
         frozenset(service.name for service in services),
     )
+
+
+def _observations(service: Service, network: Network, node: Node) -> Iterator[Observation]:
+    if node.platform == "linux" and (units := service.units(network, node)):
+        yield UnitsActive(service.name, units)
+    yield from service.observe(network, node)
 
 
 def surveyed(name: str, results: Any) -> HostSurvey:

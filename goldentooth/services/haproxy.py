@@ -111,6 +111,8 @@ class HaproxyLoaded(Observation):
 
     def compare(self, seen: Seen) -> Difference | None:
         """Compare the time of its start with the file's."""
+        if _is_silent(seen.outputs[_INFO]):
+            return Difference(Verdict.DRIFT, "nobody answers at its socket")
         info = dict(
             line.split(": ", 1)
             for line in succeeded(seen.outputs, _INFO).text.splitlines()
@@ -138,7 +140,7 @@ class HaproxyServers(Observation):
 
     def compare(self, seen: Seen) -> Difference | None:
         """Compare names, addresses, weights and administrative states."""
-        if HAPROXY_CFG not in seen.expected:
+        if HAPROXY_CFG not in seen.expected or _is_silent(seen.outputs[_SERVERS]):
             return None
         wanted = tuple(
             f"{name} {address}:{port} ready"
@@ -151,6 +153,12 @@ class HaproxyServers(Observation):
         if wanted == runs:
             return None
         return Difference(Verdict.DRIFT, "changed through its socket", wanted, runs)
+
+
+def _is_silent(output: Output) -> bool:
+    """Tell whether no process listens at the socket."""
+    told = output.stderr
+    return b"ConnectionRefusedError" in told or b"FileNotFoundError" in told
 
 
 def _server(state: Mapping[str, str]) -> str:
