@@ -19,6 +19,8 @@ _MIB = 1024 * 1024
 def status_to_dict(status: TwinStatus) -> dict[str, Any]:
     """Return the status as JSON takes it: ages in seconds, memory in bytes."""
     builtins: dict[str, Any] = msgspec.to_builtins(asdict(status))
+    for fault in builtins["faults"]:
+        del fault["undo"]  # what taking it back needs is nobody else's
     return builtins
 
 

@@ -1,4 +1,8 @@
-"""A twin of the shipped network, brought up once and healed after every test that uses it."""
+"""A twin of the shipped network, brought up once and healed after every test that uses it.
+
+Run with pytest-xdist every worker has a twin of its own, of 450 MB; ``--dist loadscope`` keeps a
+module's tests together: make test.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +22,14 @@ NEEDS_ROOT = "the twin needs root: namespaces and mounts"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the marker of tests that make twins of their own."""
+    """Declare the markers of tests that make twins of their own."""
     config.addinivalue_line("markers", "root: makes namespaces and mounts, so it needs root")
+    config.addinivalue_line("markers", "alone: compares this machine, so no twin may be beside it")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs root without it, for one clear reason; run twins of their own first.
-
-    Those compare this machine before and after, which the shared twin would disturb.
-    """
-    items.sort(key=lambda item: "shared_twin" in getattr(item, "fixturenames", ()))
+    """Skip what needs root without it, for one clear reason; run what has to be alone first."""
+    items.sort(key=lambda item: item.get_closest_marker("alone") is None)
     if os.geteuid() != 0:
         for item in items:
             if item.get_closest_marker("root") or "twin" in getattr(item, "fixturenames", ()):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from goldentooth import applied
 from goldentooth.model import Network
 from goldentooth.twin import Twin, TwinError
 from goldentooth.twin.machine import Machine
@@ -64,6 +65,27 @@ def test_artifacts_have_their_owner_and_mode(twin: Twin, artifacts: Path) -> Non
     for entry in own:
         seen = _output(twin, entry["host"], "stat", "--format=%U:%G 0%a", entry["path"])
         assert seen == f"{entry['owner']} {entry['mode']}\n", entry["path"]
+
+
+def test_what_it_came_up_from_is_recorded_as_applied(twin: Twin, artifacts: Path) -> None:
+    for host in ("allyrion", "fenn", "router"):
+        top = twin.machine(host).path(applied.FOLDER)
+        files = {
+            f"{applied.FOLDER}/{file.relative_to(top)}": file.read_bytes()
+            for file in top.rglob("*")
+            if file.is_file()
+        }
+        baseline = applied.read_baseline(host, files)
+        rendered = {f"/{file.relative_to(artifacts / host)}" for file in _files(artifacts / host)}
+        assert baseline is not None
+        assert baseline.files.keys() == rendered
+        for path, file in baseline.files.items():
+            assert file.holds(twin.machine(host).path(path).read_bytes(), baseline.key), path
+        assert _output(twin, host, "stat", "--format=%U %a", applied.FOLDER) == "root 700\n"
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
 
 
 def test_folders_keep_the_owner_that_their_package_gave_them(twin: Twin) -> None:

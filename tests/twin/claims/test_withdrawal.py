@@ -65,7 +65,9 @@ def test_traffic_of_a_node_that_withdraws_moves_within_a_second(
     assert node not in answers.between(gone + 0.1).by
     if unit == "frr.service":  # the node goes on answering what still comes its way
         assert sent - received <= 2
-        assert not answers.lost
+        # but a connection that was open as next hops changed may have got to another node
+        assert {answer.by for answer in answers.lost} <= {"!ConnectionResetError"}
+        assert len(answers.lost) <= 2
 
 
 def test_a_node_without_power_keeps_its_share_of_the_traffic_until_the_hold_time_ends(
