@@ -41,7 +41,8 @@ lint: $(VENV)/.installed ## what is weak in the facts (findings are not a failur
 test: $(VENV)/.installed-dev ## all tests, with the real daemons' checkers
 	scripts/install-debian-packages test
 	$(BIN)/pytest -n 2 --ignore=tests/twin
-	$(BIN)/pytest tests/twin
+	$(BIN)/pytest tests/twin -m alone
+	$(BIN)/pytest tests/twin -m "not alone" -n 3 --dist loadscope
 
 check: $(VENV)/.installed-dev ## formatting, ruff and mypy --strict
 	$(BIN)/ruff format --check .
@@ -67,6 +68,8 @@ bench/.venv-compare/.installed: bench/requirements.txt | $(VENV)/bin/python
 
 bench: $(VENV)/.installed-dev bench/.venv-compare/.installed ## side-by-side benchmarks
 	$(BIN)/python bench/render.py
+	scripts/install-debian-packages twin
+	$(BIN)/python bench/twin.py
 
 clean: ## remove everything that was made
 	rm -rf $(VENV) build .build.lock .pytest_cache .mypy_cache .ruff_cache .hypothesis
