@@ -14,7 +14,7 @@ from goldentooth.applied import KEY, Baseline, BaselineError, read_baseline, rea
 from goldentooth.deployment import UNCHANGED, Options, Outcome
 from goldentooth.drift import DriftState
 from goldentooth.errors import DeploymentError
-from goldentooth.journal import Writer, operator
+from goldentooth.journal import Journal, Writer, operator
 from goldentooth.plan import FORMAT, HostPlan, Sources, plan_host, plan_return, rotated_secrets
 from goldentooth.report.plan import DeployReport, Plan
 from goldentooth.report.table import counted
@@ -24,7 +24,7 @@ from goldentooth.transports.files import parse_files
 
 if TYPE_CHECKING:
     from goldentooth.project import Project
-    from goldentooth.secrets import Secrets
+    from goldentooth.secrets import Filler
     from goldentooth.survey import HostSurvey
 
 
@@ -36,7 +36,7 @@ def plan_hosts(
     clock: float,
     *,
     overwrite: bool,
-    secrets: Secrets | None,
+    secrets: Filler | None,
 ) -> Plan:
     """Return the plan for hosts that have been surveyed."""
     pristine = _pristine(project.fleet(), surveys)
@@ -93,7 +93,8 @@ def deploy(
     project: Project,
     plan: Callable[[], Plan],
     options: Options,
-    secrets: Secrets,
+    secrets: Filler,
+    journal: Journal,
     *,
     say: Callable[[str], None],
     what: Mapping[str, Any],
@@ -105,8 +106,8 @@ def deploy(
     """
     started, clock = datetime.now(UTC), monotonic()
     fleet = project.fleet(say)
-    with project.journal.held() as writer:
-        finished = _finish_broken_off(project, fleet, writer, say)
+    with journal.held() as writer:
+        finished = _finish_broken_off(journal, fleet, writer, say)
         made = plan()
         _refuse_blocked(made, options)
         if made.is_empty and not made.unknown:
@@ -119,10 +120,10 @@ def deploy(
 
 
 def _finish_broken_off(
-    project: Project, fleet: Fleet, writer: Writer, say: Callable[[str], None]
+    journal: Journal, fleet: Fleet, writer: Writer, say: Callable[[str], None]
 ) -> dict[str, dict[str, str]]:
     finished = {}
-    for entry in project.journal.entries():
+    for entry in journal.entries():
         if entry.is_open:
             say(f"deployment {entry.deployment} of {entry.began.at} broke off: finishing it")
             finished[entry.deployment] = finish(entry, fleet, writer)
@@ -268,7 +269,7 @@ def _records(
         host: [Command(" ".join(("@collect", *map(quote, target.files))))]
         for host, target in targets.items()
     }
-    found = {}
+    found: dict[str, tuple[Baseline, Mapping[str, HostFile | None]]] = {}
     for host, step in fleet.step(collects).items():
         if not step.is_done:
             raise DeploymentError(f"{host}: {step.reason}")

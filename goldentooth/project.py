@@ -23,7 +23,7 @@ from nornir.core.plugins.runners import RunnersPluginRegister
 from nornir.core.state import GlobalState
 from nornir.plugins.runners import SerialRunner, ThreadedRunner
 
-from goldentooth.artifact import diff_texts
+from goldentooth.artifact import Artifact, Scope, diff_texts
 from goldentooth.build import BuildFolder
 from goldentooth.check import Check, CheckResult, unknown_all
 from goldentooth.configuration import PLUGIN, RIGHT, find_config, read_config
@@ -46,13 +46,14 @@ if TYPE_CHECKING:
     from goldentooth.history import DriftHistory
     from goldentooth.journal import Journal
     from goldentooth.notify import Hooks
+    from goldentooth.rehearsal import Rehearsal
     from goldentooth.report.checks import VerifyReport
     from goldentooth.report.discovery import DiscoveryReport
     from goldentooth.report.drift import DriftReport
     from goldentooth.report.findings import Findings
     from goldentooth.report.plan import DeployReport, Plan
     from goldentooth.rollout import Fleet
-    from goldentooth.secrets import Secrets
+    from goldentooth.secrets import Filler
     from goldentooth.survey import HostSurvey
 
 _PLUGIN_OPTIONS = tuple(signature(GoldentoothInventory).parameters)
@@ -481,7 +482,7 @@ class Project:
         groups: Sequence[str] = (),
         services: Sequence[str] = (),
         overwrite: bool = False,
-        secrets: Secrets | None = None,
+        secrets: Filler | None = None,
         workers: int | None = None,
         processors: Iterable[Processor] = (),
     ) -> Plan:
@@ -514,11 +515,14 @@ class Project:
         options: Options | None = None,
         expected: Mapping[str, Any] | None = None,
         say: Callable[[str], None] = lambda _: None,
+        secrets: Filler | None = None,
+        journal: Journal | None = None,
     ) -> DeployReport:
         """Bring the hosts to what is intended; each gets back by itself if that goes wrong.
 
         ``expected`` is a plan's ``to_dict()``: nothing else than that is done. ``say`` is given
-        a line whenever something has been reached.
+        a line whenever something has been reached. ``secrets`` and ``journal`` are the
+        project's own by default.
 
         Raises:
             DeploymentError: if it cannot begin; nothing has been changed.
@@ -527,17 +531,47 @@ class Project:
         from goldentooth.planning import deploy, refuse_other_plan
         from goldentooth.secrets import Secrets
 
-        secrets = Secrets(self.folder)
+        filler = secrets or Secrets(self.folder)
         chosen: dict[str, Any] = {"hosts": hosts, "groups": groups, "services": services}
 
         def plan() -> Plan:
-            made = self.plan(**chosen, overwrite=overwrite, secrets=secrets)
+            made = self.plan(**chosen, overwrite=overwrite, secrets=filler)
             if expected is not None:
                 refuse_other_plan(made, expected)
             return made
 
         what = {key: list(value) for key, value in chosen.items() if value}
-        return deploy(self, plan, options or Options(), secrets, say=say, what=what)
+        kept = journal or self.journal
+        return deploy(self, plan, options or Options(), filler, kept, say=say, what=what)
+
+    def rehearse(
+        self,
+        *,
+        hosts: Sequence[str] = (),
+        groups: Sequence[str] = (),
+        services: Sequence[str] = (),
+        overwrite: bool = False,
+        options: Options | None = None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> Rehearsal:
+        """Deploy on a twin in today's applied state, try faults there, count what is lost.
+
+        Raises:
+            DeploymentError: if a host's state cannot be read.
+            TwinError: if this machine cannot carry a twin.
+        """
+        from goldentooth.deployment import Options
+        from goldentooth.rehearsal import rehearse
+
+        chosen = {"hosts": hosts, "groups": groups, "services": services}
+        surveys = self.survey()
+        return rehearse(self, surveys, chosen, options or Options(), overwrite=overwrite, say=say)
+
+    def stand_in_artifacts(self) -> tuple[Artifact, ...]:
+        """Return the artifacts that are for the twin only."""
+        with stop_on_interrupt() as stop:
+            renders = self._made(self.nornir, self.services(), stop)
+        return tuple(a for render in renders for a in render.artifacts if a.scope is Scope.TWIN)
 
     def plan_rollback(
         self,
@@ -578,6 +612,7 @@ class Project:
             lambda: self.plan_rollback(to, hosts=hosts, groups=groups),
             options or Options(),
             Secrets(self.folder),
+            self.journal,
             say=say,
             what={"rollback": [to], "hosts": list(hosts), "groups": list(groups)},
         )

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from ssl import SSLContext, create_default_context
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
 from goldentooth.errors import GoldentoothError
@@ -52,6 +52,27 @@ class SecretText(str):
 
     def __repr__(self) -> str:
         return f"SecretText({REDACTED})"
+
+
+class Filler(Protocol):
+    """What puts values in place of references."""
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """Every value that was put in, for :func:`redact`."""
+
+    def fill(self, text: str) -> str:
+        """Return ``text`` with the value in place of every reference."""
+
+
+class References:
+    """In place of secrets where there are none to be had, on a twin: references stay."""
+
+    values: tuple[str, ...] = ()
+
+    def fill(self, text: str) -> str:
+        """Return ``text`` as it is."""
+        return text
 
 
 class Secrets:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from goldentooth.rehearsal import Rehearsal
     from goldentooth.report.plan import DeployReport, Plan
 
 
@@ -26,6 +27,7 @@ def parser() -> ArgumentParser:
             ("deploy --host fenn --service routes", "the plan for one host and service"),
             ("deploy --out plan.json", "keep the plan, to be applied as it is"),
             ("deploy --plan plan.json --commit", "apply exactly that plan"),
+            ("deploy --rehearse", "on a twin, with faults; nothing is changed"),
             ("deploy --commit --canary fenn --serial 25%", "fenn first, then a quarter at a time"),
         ),
     )
@@ -51,6 +53,11 @@ def parser() -> ArgumentParser:
         default=60,
         help="seconds after which an unconfirmed host goes back (60)",
     )
+    parser.add_argument(
+        "--rehearse",
+        action="store_true",
+        help="try it on a twin in today's state, with faults; --commit goes on if it passed",
+    )
     parser.add_argument("--out", metavar="FILE", type=path_argument, help="save the plan there")
     parser.add_argument(
         "--plan", metavar="FILE", type=path_argument, help="do exactly this, or refuse"
@@ -73,10 +80,16 @@ def run(arguments: Namespace) -> int:
     if arguments.canary and arguments.canary not in among:
         raise UsageError(f"--canary {arguments.canary}: it is not among the selected hosts")
     overwrite = arguments.overwrite_drift
+    options = Options(
+        arguments.serial, arguments.canary, arguments.max_failures, arguments.confirm_within
+    )
+    if arguments.rehearse:
+        rehearsal = project.rehearse(**chosen, overwrite=overwrite, options=options, say=say)
+        if not arguments.commit or not rehearsal.has_passed:
+            _write(arguments, rehearsal)
+            return rehearsal.status
+        say(rehearsal.table())
     if arguments.commit:
-        options = Options(
-            arguments.serial, arguments.canary, arguments.max_failures, arguments.confirm_within
-        )
         expected = _read_plan(arguments.plan) if arguments.plan else None
         report = project.deploy(
             **chosen, overwrite=overwrite, options=options, expected=expected, say=say
@@ -110,7 +123,7 @@ def _read_plan(file: str) -> dict[str, Any]:
     return plan
 
 
-def _write(arguments: Namespace, report: Plan | DeployReport) -> None:
+def _write(arguments: Namespace, report: Plan | DeployReport | Rehearsal) -> None:
     from runbooks.options import has_colour, to_json, write_result
 
     forms = {
