@@ -5,6 +5,12 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from goldentooth.check import Check
+
+LIST_FORMAT = "goldentooth-net/checks/1"
 
 
 def parser() -> ArgumentParser:
@@ -40,10 +46,14 @@ def run(arguments: Namespace) -> int:
     chosen = {"hosts": arguments.hosts, "groups": arguments.groups, "services": arguments.services}
     if arguments.list:
         checks = project.checks(**chosen)
-        if arguments.format not in {None, "table"}:
-            raise UsageError("--list is for people: leave --format away")
-        lines = (f"{check.id} on {check.host}: {check.expected}" for _, check in checks)
-        write_output(arguments, "\n".join(lines))
+        if arguments.format == "json":
+            listed = [_to_dict(service, check) for service, check in checks]
+            write_output(arguments, to_json({"format": LIST_FORMAT, "checks": listed}))
+        elif arguments.format in {None, "table"}:
+            lines = (f"{check.id} on {check.host}: {check.expected}" for _, check in checks)
+            write_output(arguments, "\n".join(lines))
+        else:
+            raise UsageError(f"nothing has been verified to write as {arguments.format}")
         return 0
     report = project.verify(
         **chosen,
@@ -60,6 +70,18 @@ def run(arguments: Namespace) -> int:
         },
     )
     return report.status
+
+
+def _to_dict(service: str, check: Check) -> dict[str, Any]:
+    return {
+        "id": check.id,
+        "kind": check.kind,
+        "subject": check.subject,
+        "host": check.host,
+        "service": service,
+        "expected": check.expected,
+        "reads": list(check.reads()),
+    }
 
 
 if __name__ == "__main__":
