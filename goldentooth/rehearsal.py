@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -199,12 +200,18 @@ def _deploy(
         "options": vars(options),
     }
     done = twin.run(
-        ["env", f"{ON_TWIN}={twin.name}", sys.executable, "-m", "goldentooth.rehearsal"],
+        ["env", f"{ON_TWIN}={twin.name}", sys.executable, "-m", "runbooks.rehearsal"],
         stdin=json.dumps(job).encode(),
         cwd=project.folder,
     )
-    said = (done.stdout + done.stderr).decode(errors="replace").strip().splitlines()
-    return Trial("the deployment", done.returncode == 0, said[-1] if said else "")
+    try:
+        report = json.loads(done.stdout)
+        counts = Counter(host["outcome"] for host in report["hosts"])
+    except (ValueError, KeyError):
+        said = (done.stdout + done.stderr).decode(errors="replace").strip().splitlines()
+        return Trial("the deployment", has_passed=False, seen=said[-1] if said else "no answer")
+    seen = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
+    return Trial("the deployment", report["status"] == 0, f"{seen} in {report['seconds']:.1f} s")
 
 
 def _verify(twin: Twin, project: Project) -> Trial:

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 
 def main() -> int:
-    """Deploy with references in place of secrets, and with a journal of its own."""
+    """Deploy with references in place of secrets, and a journal of its own; print the report."""
     from goldentooth import open_project
     from goldentooth.deployment import Options
     from goldentooth.errors import GoldentoothError
@@ -35,7 +35,7 @@ def main() -> int:
         except GoldentoothError as error:
             print(error, file=sys.stderr)
             return 2
-    print(report.table())
+    print(json.dumps(report.to_dict()))
     return report.status
 
 
