@@ -24,7 +24,8 @@ FORMAT = "goldentooth-net/journal/1"
 NAME = "journal.jsonl"
 
 BEGIN, END = "begin", "end"
-FINAL = frozenset({"confirmed", "rolled back", "aborted", "refused"})
+LEFT = "left"
+FINAL = frozenset({"confirmed", "rolled back", "aborted", "refused", LEFT})
 """The last event of a host in a deployment: nothing of it is open there after one of these."""
 
 
@@ -57,9 +58,14 @@ class Entry:
         return self.events[0]
 
     @property
+    def has_ended(self) -> bool:
+        """Whether it came to its end, in whatever way; else its process was ended."""
+        return any(event.event == END for event in self.events)
+
+    @property
     def is_open(self) -> bool:
-        """Whether it broke off: it has no end."""
-        return all(event.event != END for event in self.events)
+        """Whether there is something to finish: it has no end, or contact to a host was lost."""
+        return not self.has_ended or bool(self.open_hosts)
 
     @property
     def hosts(self) -> dict[str, str]:
@@ -74,9 +80,8 @@ class Entry:
     @property
     def result(self) -> str:
         """How it ended, in a few words."""
-        if self.is_open:
-            return "broke off"
-        return str(self.events[-1].detail.get("result", "ended"))
+        ends = [event for event in self.events if event.event == END]
+        return str(ends[-1].detail.get("result", "ended")) if ends else "broke off"
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON takes it."""
@@ -147,8 +152,7 @@ class Journal:
         last = self.entries()[-1:]
         who = f" by {last[0].began.detail.get('by')} since {last[0].began.at}" if last else ""
         return (
-            f"another deployment is under way from here{who}\n"
-            f"    wait for it to end ({self.path})"
+            f"another deployment is under way from here{who}\n    wait for it to end ({self.path})"
         )
 
     def _ends_cut_off(self) -> bool:

@@ -10,11 +10,11 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from goldentooth import deployment as words
-from goldentooth.check import Check, CheckResult
+from goldentooth.check import Check, CheckResult, unknown_all
 from goldentooth.deployment import Board, Health, Options, Outcome, batches, blame, short_of_quorum
 from goldentooth.fleet import run_for_all
 from goldentooth.host import deployment_program
-from goldentooth.journal import BEGIN, END, Entry, Writer
+from goldentooth.journal import BEGIN, END, FINAL, LEFT, Entry, Writer
 from goldentooth.plan import HostPlan, judge_commands, stage_archive
 from goldentooth.secrets import redact
 from goldentooth.transports import Command
@@ -25,13 +25,14 @@ if TYPE_CHECKING:
     from nornir.core import Nornir
 
     from goldentooth.model import Network
-    from goldentooth.secrets import Secrets
+    from goldentooth.secrets import Filler
     from tasks.deploy import Step
 
 _LOCK_MARGIN = 300
 """Seconds that a host's lock outlives the time to confirm: the queue before and after."""
 
 _STEP_SECONDS = 60.0
+_WHY_BYTES = 1000
 _POLL_SECONDS = 0.5
 
 
@@ -98,9 +99,12 @@ class Fleet:
         outcome = run_for_all(nornir, verify_host, self._never(), name="verify", checks=by_host)
         return tuple(
             result
-            for results in outcome.values()
-            if not results.failed
-            for result in results[0].result
+            for name, results in outcome.items()
+            for result in (
+                unknown_all(by_host[name], f"unexpected {results[0].exception!r}")
+                if results.failed
+                else results[0].result
+            )
         )
 
     def hang_up(self) -> None:
@@ -122,16 +126,14 @@ class Rollout:
         fleet: Fleet,
         plans: Sequence[HostPlan],
         options: Options,
-        secrets: Secrets,
+        secrets: Filler,
         *,
         by: str,
-        source: str | Mapping[str, str] = "",
     ) -> None:
         self.name = new_name()
         self._fleet, self._options, self._secrets = fleet, options, secrets
         self._plans = {plan.host: plan for plan in plans}
         self._by = by
-        self._source = source
         self._board = Board()
         self._staged: set[str] = set()
         self._armed: set[str] = set()
@@ -311,22 +313,27 @@ class Rollout:
             ]
             for host in hosts
         }
+        unconfirmed = {}
         for host, step in self._fleet.step(commands).items():
-            self._armed.discard(host)
-            self._staged.discard(host)
-            if step.is_done:
-                self._settle(host, words.CONFIRMED)
-            elif step.is_lost:
+            if step.is_lost:
+                self._part_with(host)
                 self._settle(host, words.UNKNOWN, step.reason)
+            elif step.is_done or _where_it_ended(step.reason):
+                self._part_with(host)
+                word = _where_it_ended(step.reason) or words.CONFIRMED
+                self._settle(host, word, step.reason if word is not words.CONFIRMED else "")
             else:
-                self._settle(host, words.ROLLED_BACK, step.reason)
+                unconfirmed[host] = f"it could not confirm: {step.reason}"
+        for host, reason in unconfirmed.items():
+            self._take_back({host}, reason)
 
     def _take_back(self, hosts: Iterable[str], why: str) -> None:
         hosts = tuple(hosts)
-        why = why.replace("'", "").replace("\n", " ")[:300]
+        told = self._shown(why).encode()[:_WHY_BYTES]
         commands = {
             host: [
-                Command(f"@rollback {self.name} '{why}'", seconds=_STEP_SECONDS),
+                Command(f"@rollback {self.name}", told, _STEP_SECONDS),
+                Command(f"@abort {self.name}"),
                 Command(f"@unlock {self.name}"),
             ]
             for host in hosts
@@ -335,14 +342,17 @@ class Rollout:
             return
         self._fleet.hang_up()
         for host, step in self._fleet.step(commands).items():
-            self._armed.discard(host)
-            self._staged.discard(host)
-            if step.is_done or "taken back" in step.reason or "not armed" in step.reason:
-                self._settle(host, words.ROLLED_BACK, why)
+            self._part_with(host)
+            if step.is_done or _where_it_ended(step.reason):
+                self._settle(host, _where_it_ended(step.reason) or words.ROLLED_BACK, why)
             else:
                 within = self._options.confirm_within
-                told = f"{why}; {step.reason}: it goes back by itself within {within} s"
-                self._settle(host, words.UNKNOWN, told)
+                reason = f"{why}; {step.reason}: it goes back by itself within {within} s"
+                self._settle(host, words.UNKNOWN, reason)
+
+    def _part_with(self, host: str) -> None:
+        self._armed.discard(host)
+        self._staged.discard(host)
 
     def _abort(self, why: str) -> None:
         """Leave every host whose turn did not come as it was."""
@@ -370,6 +380,15 @@ class Rollout:
         return redact(text, self._secrets.values)
 
 
+def _where_it_ended(reason: str) -> str:
+    """Return the outcome that a host's program speaks of: nothing of it is open there any more."""
+    if "was taken back" in reason:
+        return words.ROLLED_BACK
+    if "is not armed: confirmed" in reason:
+        return words.CONFIRMED
+    return words.UNTOUCHED if "is not armed" in reason else ""
+
+
 def finish(entry: Entry, fleet: Fleet, journal: Writer) -> dict[str, str]:
     """Finish on its hosts what a deployment that broke off has left; return what, by host.
 
@@ -377,12 +396,9 @@ def finish(entry: Entry, fleet: Fleet, journal: Writer) -> dict[str, str]:
     """
     commands = {
         host: [
-            Command(
-                f"@confirm {entry.deployment}"
-                if event in {"verified", "confirming"}
-                else f"@rollback {entry.deployment} 'the deployment broke off'",
-                seconds=_STEP_SECONDS,
-            ),
+            Command(f"@confirm {entry.deployment}", seconds=_STEP_SECONDS)
+            if event in _GOOD
+            else Command(f"@rollback {entry.deployment}", b"it broke off", _STEP_SECONDS),
             Command(f"@abort {entry.deployment}"),
             Command(f"@unlock {entry.deployment}"),
         ]
@@ -390,24 +406,30 @@ def finish(entry: Entry, fleet: Fleet, journal: Writer) -> dict[str, str]:
         if host in fleet.network.nodes
     }
     found = {}
+    for host in entry.open_hosts.keys() - commands.keys():
+        found[host] = "no longer in the facts: left as it is"
+        journal.write(entry.deployment, LEFT, host)
     for host, step in (fleet.step(commands) if commands else {}).items():
-        if step.is_lost:
-            found[host] = f"not known: {step.reason}"
-            continue
-        event = _finished(step, entry.open_hosts[host])
-        found[host] = event
-        journal.write(entry.deployment, event, host)
-    if not any(text.startswith("not known") for text in found.values()):
+        found[host] = event = _finished(step, entry.open_hosts[host])
+        if event in FINAL:
+            journal.write(entry.deployment, event, host)
+    if not entry.has_ended and all(not told.startswith(_NOT_KNOWN) for told in found.values()):
         journal.write(entry.deployment, END, result="broke off; finished by the next run")
     return found
 
 
+_GOOD = {"verified", "confirming"}
+_NOT_KNOWN = "not known"
+
+
 def _finished(step: Step, event: str) -> str:
     """Return the event that the host's answer to the first command amounts to."""
+    if step.is_lost:
+        return f"{_NOT_KNOWN}: {step.reason}"
     first = step.outputs[0]
     if first.status == 0:
-        return "confirmed" if event in {"verified", "confirming"} else "rolled back"
-    said = (first.stderr + first.stdout).decode(errors="replace")
-    if "confirmed" in said:
-        return "confirmed"
-    return "rolled back" if "taken back" in said else "aborted"
+        return words.CONFIRMED if event in _GOOD else words.ROLLED_BACK
+    ended = _where_it_ended((first.stderr + first.stdout).decode(errors="replace"))
+    if not ended:
+        return f"{_NOT_KNOWN}: {first.complaint}"
+    return "aborted" if ended == words.UNTOUCHED else ended

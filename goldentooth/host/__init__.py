@@ -35,6 +35,6 @@ def installed_program() -> str:
 
 @cache
 def deployment_program() -> str:
-    """Return what a host keeps to go back by itself: ``sh program verb rollback …``."""
+    """Return what a host keeps to go back by itself: ``sh program rollback …``."""
     verbs = (Path(__file__).parent / "deploy.sh").read_text()
-    return f'{verbs}\nshift\nname=$1\nshift\n"verb_$name" "$@"\n'
+    return f'{verbs}\nname=$1\nshift\n"verb_$name" "$@"\n'

@@ -9,6 +9,7 @@
 #   staged              -> deployments/<id>/new, under a name that does not change (for judges)
 #   armed               -> deployments/<id>: unless it is confirmed, the host goes back by itself
 #   rolled-back         why the host went back by itself; drift reports it
+#   mutex, step         one at a time changes something; the process group of a swap or activation
 #
 # Plan: a line a file, fields apart by tabs: put|remove, path, owner, mode, and the SHA-256 of what
 # is there now, or `absent`: a file that has moved since the plan was made stops the swap.
@@ -33,11 +34,26 @@ is_id() {
   case $1 in '' | *[!A-Za-z0-9.-]* | .*) complain "not the name of a deployment: $1"; return 64 ;; esac
 }
 
-# One at a time changes what is armed: a confirmation and the switch may come together.
+# One at a time changes something: a confirmation and the switch may come together.
 alone() {
   mkdir -p -m 700 "$state" || return
-  exec 9>"$state/mutex" && flock -w 20 9
+  exec 9>"$state/mutex" && flock -w 20 9 || { complain "another step is under way on this host"; return 75; }
+  rm -f "$state/step"
 }
+
+# alone_as_step: as alone, but the way back does not wait for it: see end_step.
+alone_as_step() {
+  alone && cut -d' ' -f5 <"/proc/$$/stat" >"$state/step"
+}
+
+# end_step: a swap or an activation that hangs must not outlive the switch, nor go on after it.
+end_step() {
+  [ -d "$state" ] || return 0
+  exec 9>"$state/mutex"
+  flock -n 9 && return
+  read -r group <"$state/step" && [ "$group" -gt 1 ] && kill -s KILL -- "-$group"
+  return 0
+} 2>/dev/null
 
 seconds_since_boot() { cut -d. -f1 </proc/uptime; }
 
@@ -102,11 +118,7 @@ verb_pristine() {
 verb_lock() {
   is_id "$1" && alone || return
   boot=$(cat /proc/sys/kernel/random/boot_id) now=$(seconds_since_boot)
-  if [ -L "$state/armed" ]; then
-    armed=$(readlink "$state/armed")
-    complain "armed ${armed##*/}"
-    return 76
-  fi
+  is_armed && return 76
   if IFS=$tab read -r id owner since its_boot until <"$state/lock"; then
     if [ "$id" != "$1" ] && [ "$its_boot" = "$boot" ] && [ "$until" -gt "$now" ]; then
       complain "held by $owner since $since ($id), for $((until - now)) s more"
@@ -121,6 +133,14 @@ verb_lock() {
 verb_unlock() {
   alone || return
   [ "$(cut -f1 <"$state/lock" 2>/dev/null)" != "$1" ] || rm -f "$state/lock"
+}
+
+# is_armed: and says of which deployment, and whose that is.
+is_armed() {
+  [ -L "$state/armed" ] || return
+  armed=$(readlink "$state/armed") since='' by=''
+  IFS=$tab read -r since by 2>/dev/null <"$state/armed/about"
+  complain "armed: ${armed##*/}${by:+ of $by, since $since}; it is confirmed, or goes back by itself"
 }
 
 holds_lock() { # ID
@@ -180,6 +200,7 @@ verb_backup() {
   folder=$state/deployments/$1 before=$state/deployments/$1/before
   umask 077
   rm -rf "$before" && mkdir -p "$before/files" || return
+  : >"$before/folders" || return
   while IFS=$tab read -r _ path _ _ expected; do
     found=$(hash_of "$path")
     if [ "$found" != "$expected" ] && [ "$expected" != any ]; then
@@ -190,6 +211,11 @@ verb_backup() {
       mkdir -p "$before/files${path%/*}" || return
       cp -al -- "$path" "$before/files$path" 2>/dev/null || cp -a -- "$path" "$before/files$path" || return
     fi
+    into=${path%/*}
+    while [ -n "$into" ] && [ ! -d "$into/" ]; do
+      printf '%s\n' "$into" >>"$before/folders" || return
+      into=${into%/*}
+    done
   done <"$folder/plan"
   while IFS= read -r unit; do
     printf '%s\t%s\t%s\n' "$unit" "$(systemctl is-active "$unit" 2>/dev/null)" \
@@ -199,11 +225,19 @@ verb_backup() {
   echo backed-up >"$folder/state" && sync -f "$folder"
 }
 
-# @abort ID: forget what was staged; nothing has been changed.
+# @abort ID: forget what was staged; nothing has been changed. What has been confirmed, or has been
+# taken back, stays as it is kept; and so does what somebody else has staged.
 verb_abort() {
   is_id "$1" && alone || return
   [ "$(readlink "$state/armed")" != "deployments/$1" ] || { complain "$1 is armed"; return 76; }
-  rm -rf "$state/deployments/$1" "$state/staged" "$state/scratch"
+  unstage "$1"
+  case $(cat "$state/deployments/$1/state" 2>/dev/null) in
+    '' | staged | backed-up) rm -rf "$state/deployments/$1" ;;
+  esac
+}
+
+unstage() { # ID
+  [ "$(readlink "$state/staged")" != "deployments/$1/new" ] || rm -rf "$state/staged" "$state/scratch"
 }
 
 # -- the dead-man's switch --------------------------------------------------------------
@@ -213,18 +247,23 @@ verb_abort() {
 verb_arm() {
   holds_lock "$1" && alone || return
   folder=$state/deployments/$1
-  [ ! -L "$state/armed" ] || { complain "armed $(readlink "$state/armed")"; return 76; }
+  ! is_armed || return 76
   [ "$(cat "$folder/state" 2>/dev/null)" = backed-up ] || { complain "$1 is not backed up"; return 70; }
   case ${2-} in '' | *[!0-9]*) complain "not a number of seconds: ${2-}"; return 64 ;; esac
   why="not confirmed within $2 s"
+  # what says that it went back is there before the disk can be full
+  printf 'deployment %s was taken back\n' "$1" >"$folder/taken-back" &&
   mkdir -p /etc/systemd/system/sysinit.target.wants &&
     boot_unit_text "$1" >"/etc/systemd/system/$boot_unit" &&
     ln -sfn "../$boot_unit" "/etc/systemd/system/sysinit.target.wants/$boot_unit" &&
     ln -sfn "deployments/$1" "$state/armed" && echo armed >"$folder/state" &&
     sync -f "$folder" && sync -f "/etc/systemd/system/$boot_unit" || return
+  systemctl stop "$timer.timer" "$timer.service" 2>/dev/null
   systemctl reset-failed "$timer.timer" "$timer.service" 2>/dev/null
   systemd-run --quiet --collect --unit="$timer" --on-active="$2" --timer-property=AccuracySec=100ms \
-    /bin/sh "$folder/program" verb rollback "$1" "$why" && return
+    --property=Restart=on-failure --property=RestartSec=5 --property=StartLimitIntervalSec=0 \
+    --property=SuccessExitStatus=70 \
+    /bin/sh "$folder/program" rollback "$1" "$why" && return
   disarm
   return 71
 }
@@ -238,15 +277,20 @@ RequiresMountsFor=$state
 After=local-fs.target systemd-remount-fs.service
 Before=networking.service systemd-sysctl.service network-pre.target sysinit.target
 ConditionPathIsSymbolicLink=$state/armed
+StartLimitIntervalSec=0
 
 [Service]
 Type=oneshot
-ExecStart=/bin/sh $state/deployments/$1/program verb rollback $1 "the host was restarted before it was confirmed" boot
+Restart=on-failure
+RestartSec=5
+SuccessExitStatus=70
+ExecStart=/bin/sh $state/deployments/$1/program rollback $1 "the host was restarted before it was confirmed" boot
 END
 }
 
 disarm() {
   rm -f "$state/armed" "/etc/systemd/system/sysinit.target.wants/$boot_unit" "/etc/systemd/system/$boot_unit"
+  sync "$state/" # or a power cut now would arm it again
   # not from within the unit itself: it would end this very process
   [ "${INVOCATION_ID-}" ] || systemctl stop "$timer.timer" 2>/dev/null
   return 0
@@ -256,7 +300,7 @@ disarm() {
 
 # @swap ID: every file of the plan, each whole or not at all.
 verb_swap() {
-  is_id "$1" || return
+  is_id "$1" && alone_as_step || return
   folder=$state/deployments/$1
   [ "$(readlink "$state/armed")" = "deployments/$1" ] || { complain "$1 is not armed"; return 70; }
   while IFS=$tab read -r action path owner mode expected; do
@@ -298,10 +342,10 @@ copy_attributes() { # FROM TO
 
 # @activate ID: the plan's commands, in order, to the first that fails.
 verb_activate() {
-  is_id "$1" || return
+  is_id "$1" && alone_as_step || return
   folder=$state/deployments/$1 old=$state/deployments/$1/before/files
   [ "$(cat "$folder/state" 2>/dev/null)" = swapped ] || { complain "$1 is not swapped in"; return 70; }
-  systemctl daemon-reload || return
+  : >"$folder/begun" && systemctl daemon-reload || return
   run_lines "$folder/activate" || return
   echo activated >"$folder/state"
 }
@@ -332,7 +376,8 @@ verb_confirm() {
   [ -s "$state/key" ] || cp "$folder/key" "$state/key" || return
   echo confirmed >"$folder/state" && sync -f "$folder" || return
   disarm
-  rm -rf "$state/applied.old" "$state/rolled-back" "$state/staged" "$state/scratch" "$folder/new"
+  unstage "$1"
+  rm -rf "$state/applied.old" "$state/rolled-back" "$folder/new"
   forget
 }
 
@@ -346,7 +391,7 @@ forget() {
 # @adopt ID <tar: record/ key about: what is there becomes the record; no file is touched.
 verb_adopt() {
   is_id "$1" && alone || return
-  [ ! -L "$state/armed" ] || { complain "armed $(readlink "$state/armed")"; return 76; }
+  ! is_armed || return 76
   folder=$state/deployments/$1
   umask 077
   rm -rf "$folder" && mkdir -p "$folder" && tar --extract --no-same-owner --directory="$folder" || return
@@ -360,9 +405,10 @@ verb_adopt() {
 
 # -- and back ---------------------------------------------------------------------------
 
-# @rollback ID WHY [boot]: as it was before ID. May be broken off at any point and run again.
+# @rollback ID [WHY [boot]] [<why]: as it was before ID. May be broken off at any point and run again; that
+# is done until every file is back. What cannot be made live then is told, not tried for ever.
 verb_rollback() {
-  is_id "$1" && alone || return
+  is_id "$1" && end_step && alone || return
   folder=$state/deployments/$1 before=$state/deployments/$1/before old=$state/deployments/$1/new
   if [ "$(readlink "$state/armed")" != "deployments/$1" ]; then
     complain "$1 is not armed: $(cat "$folder/state" 2>/dev/null || echo unknown here)"
@@ -370,27 +416,48 @@ verb_rollback() {
   fi
   failed=0
   while IFS=$tab read -r _ path _; do
+    rm -f -- "${path%/*}"/.goldentooth-??????
     put_back "$before/files$path" "$path" || { failed=$?; complain "$path could not be put back"; }
   done <"$folder/plan"
-  if [ -d "$before/applied" ]; then
-    rm -rf "$state/applied" "$state/applied.old" && cp -a "$before/applied" "$state/applied" || failed=$?
-  else
-    rm -rf "$state/applied"
-  fi
-  if [ "${3-}" != boot ]; then
-    systemctl daemon-reload
-    run_lines "$folder/activate" on || failed=$?
-    restore_units "$before/units"
-  else
+  while IFS= read -r into; do rmdir -- "$into"; done <"$before/folders" 2>/dev/null
+  put_back_record || { failed=$?; complain "the record could not be put back"; }
+  [ "$failed" = 0 ] || return 74
+  why=${2:-$(head -c 1000 | tr -cd '[:print:]')}
+  if [ "${3-}" = boot ]; then
+    ! grep -q "$tab/etc/systemd/" "$folder/plan" || systemctl daemon-reload
     forget_units "$before/units"
+  else
+    go_back_live || why="$why; not all of it could be made live again: see the journal"
   fi
-  [ "$failed" = 0 ] || { echo "rollback failed" >"$folder/state"; return 74; }
-  printf 'deployment %s was taken back at %s: %s\n' "$1" "$(date -u +%FT%TZ)" "$2" |
-    tee "$state/rolled-back" >"$folder/state"
+  printf 'deployment %s was taken back at %s: %s\n' "$1" "$(date -u +%FT%TZ)" "$why" \
+    >"$folder/told" 2>/dev/null && mv -f "$folder/told" "$folder/taken-back"
+  ln -f "$folder/taken-back" "$state/rolled-back" && mv -f "$folder/taken-back" "$folder/state" || return
   sync -f "$folder"
-  logger -t goldentooth -p daemon.warning "deployment $1 was taken back: $2" 2>/dev/null
+  logger -t goldentooth -p daemon.warning "deployment $1 was taken back: $why" 2>/dev/null
   disarm
-  rm -rf "$state/staged" "$state/scratch"
+  unstage "$1"
+  [ "$(cut -f1 <"$state/lock" 2>/dev/null)" != "$1" ] || rm -f "$state/lock"
+}
+
+put_back_record() {
+  rm -rf "$state/applied.new"
+  if [ ! -d "$before/applied" ]; then
+    rm -rf "$state/applied"
+  elif ! cmp -s "$before/applied/manifest.json" "$state/applied/manifest.json"; then
+    cp -a "$before/applied" "$state/applied.new" && rm -rf "$state/applied" &&
+      mv -T "$state/applied.new" "$state/applied"
+  fi
+}
+
+# What was never made live is not disturbed by making the old live once more.
+go_back_live() {
+  systemctl daemon-reload
+  unlive=0
+  if [ -e "$folder/begun" ]; then
+    run_lines "$folder/activate" on || run_lines "$folder/activate" on || unlive=1
+  fi
+  restore_units "$before/units"
+  return "$unlive"
 }
 
 # put_back KEPT PATH: KEPT is in place again, or PATH is gone if nothing was kept. With no space
