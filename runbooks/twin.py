@@ -24,20 +24,36 @@ LIST_FORMAT = "goldentooth-net/twin-list/1"
 
 
 class ActionParser(ArgumentParser):
-    """A parser that takes options between and after words, too: ``capture fenn tcp --output f``."""
+    """A parser that takes options between and after words, too: ``capture fenn tcp --output f``.
+
+    Of an action that runs a command only those before it: ``exec fenn --name lab -- ls -l``.
+    """
 
     _is_inside = False
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse as argparse does for one who mixes; what follows a command is the command's."""
-        takes_rest = any(action.nargs == REMAINDER for action in self._actions)
-        if self._is_inside or takes_rest:
+        """Parse as argparse does for one who mixes options and words."""
+        if self._is_inside:
             return super().parse_known_args(args, namespace)
+        if any(action.nargs == REMAINDER for action in self._actions):
+            return super().parse_known_args(_name_first(args), namespace)
         self._is_inside = True  # it is called again, from within
         try:
             return self.parse_known_intermixed_args(args, namespace)
         finally:
             self._is_inside = False
+
+
+def _name_first(arguments: list[str]) -> list[str]:
+    """Return ``arguments`` with a --name that stands right before ``--`` in front of all.
+
+    >>> _name_first(["fenn", "--name", "lab", "--", "ls", "--name", "x"])
+    ['--name', 'lab', 'fenn', '--', 'ls', '--name', 'x']
+    """
+    end = arguments.index("--") if "--" in arguments else 0
+    if end >= 2 and arguments[end - 2] == "--name":
+        return [*arguments[end - 2 : end], *arguments[: end - 2], *arguments[end:]]
+    return arguments
 
 
 def parser() -> ArgumentParser:

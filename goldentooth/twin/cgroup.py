@@ -64,9 +64,22 @@ def controlled(path: str, controller: str) -> Path | None:
 
 
 def create(path: str) -> None:
-    """Make the group ``path`` and its :data:`COMMANDS` in every hierarchy."""
+    """Make the group ``path`` and its :data:`COMMANDS` in every hierarchy.
+
+    One that a machine has left when its power was cut keeps its limits; what the machine's own
+    systemd had made in it goes, or version 2 lets no process in (cgroups(7), "no internal
+    processes").
+    """
     for group in groups(path):
-        (group / COMMANDS).mkdir(parents=True, exist_ok=True)
+        group.mkdir(parents=True, exist_ok=True)
+        for folder in _below(group):
+            if folder != group:
+                _remove_group(folder)
+        control = group / "cgroup.subtree_control"
+        if control.exists():
+            for controller in control.read_text().split():
+                control.write_text(f"-{controller}")
+        (group / COMMANDS).mkdir(exist_ok=True)
 
 
 def delegate(twin: str) -> tuple[str, ...]:

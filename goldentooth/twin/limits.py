@@ -64,8 +64,8 @@ def restore() -> None:
         changes = state.read_machine_wide()
         if "inotify" in changes:
             _LIMIT.write_text(str(changes["inotify"]))
+        cgroup.remove_top()  # first: a controller that is used below cannot be switched off
         cgroup.undelegate(changes.get("controllers", ()))
-        cgroup.remove_top()
         _remove_folders(changes)
         state.remove_machine_wide()
     state.remove_root()

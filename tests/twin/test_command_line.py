@@ -18,6 +18,7 @@ import pytest
 from goldentooth.twin import Twin, remove_twin
 from runbooks.cli import main
 from tests.sites import ROOT, Site
+from tests.twin.claims.observation import wait_until
 
 pytestmark = pytest.mark.root
 
@@ -109,11 +110,21 @@ def test_options_of_capture_stand_anywhere(
     assert b"recording to" in process.stderr.readline()
 
     Twin.attach(name).run(["ping", "-c", "1", "-W", "1", "10.4.0.11"])
+    wait_until(lambda: b"ICMP echo reply" in _printed("tcpdump", "-nr", str(file)), 10)
     process.send_signal(signal.SIGINT)
 
     assert process.wait(10) == 0
-    printed = subprocess.run(["tcpdump", "-nr", file], capture_output=True, check=True).stdout
-    assert b"ICMP echo reply" in printed
+
+
+def _printed(*command: str) -> bytes:
+    return subprocess.run(command, capture_output=True, check=False).stdout
+
+
+@pytest.mark.parametrize("words", ["--name {} allyrion -- {}", "allyrion --name {} -- {}"])
+def test_what_follows_two_dashes_is_the_commands(site: Site, name: str, words: str) -> None:
+    done = site.run("twin", "exec", *words.format(name, "echo --name x --").split())
+
+    assert (done.returncode, done.stdout) == (0, "--name x --\n")
 
 
 BAD_CALLS = {
