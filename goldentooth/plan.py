@@ -12,7 +12,7 @@ import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from goldentooth.activation import Activation
 from goldentooth.applied import (
@@ -29,6 +29,9 @@ from goldentooth.drift import DriftState, HostDrift, Item
 from goldentooth.model import Network, Node
 from goldentooth.services import Service
 from goldentooth.transports import HostFile
+
+if TYPE_CHECKING:
+    from goldentooth.opnsense.standing import RouterSurvey
 
 FORMAT = "goldentooth-net/plan/1"
 
@@ -56,7 +59,7 @@ _ACTIONS = {
     DriftState.CONVERGED: Action.RECORD,
     DriftState.NOT_LOADED: Action.LOAD,
 }
-_BLOCKING = {
+BLOCKING = {
     DriftState.DRIFT: "changed on the host",
     DriftState.CONFLICT: "changed on the host, and in the facts",
     DriftState.NO_BASELINE: "there already, and nobody knows whose",
@@ -111,6 +114,8 @@ class HostPlan:
     baseline: Baseline | None = field(default=None, repr=False)
     unknown: HostDrift | None = None
     """Set if the host could not be read."""
+    router: RouterSurvey | None = field(default=None, repr=False)
+    """Set for a router that is changed through its API, not by files."""
     source: str = ""
     """Whose earlier state the host puts back from what it has kept; see `@stage`."""
 
@@ -188,7 +193,7 @@ def plan_host(
         change = _change(item, sources, overwrite=overwrite)
         if change is not None:
             changes.append(change)
-        elif item.state in _BLOCKING or item.state.is_unknown:
+        elif item.state in BLOCKING or item.state.is_unknown:
             blocked.append(item)
     # what a service's new files set anyway need not be as it should before
     renewed = {change.service for change in changes if change.action in _WRITING}
@@ -284,7 +289,7 @@ def _of(service: str, changes: Iterable[Change]) -> set[str]:
 def _change(item: Item, sources: Sources, *, overwrite: bool) -> Change | None:
     artifact = sources.artifacts.get(item.subject)
     action = _ACTIONS.get(item.state)
-    if item.state in _BLOCKING and (overwrite or item.subject in sources.pristine):
+    if item.state in BLOCKING and (overwrite or item.subject in sources.pristine):
         action = Action.CHANGE if sources.is_file(item) else Action.LOAD
     if item.state is DriftState.NO_BASELINE and item.detail == "as intended":
         action = Action.RECORD

@@ -43,6 +43,11 @@ def plan_hosts(
     chosen = project.services(services)
     plans = []
     for host, survey in surveys.items():
+        if survey.router is not None:
+            from goldentooth.opnsense.standing import plan_router  # only for such a router
+
+            plans.append(plan_router(host, survey.drift, survey.router, overwrite=overwrite))
+            continue
         baseline = _baseline(host, survey)
         artifacts = {artifact.path: artifact for artifact in survey.artifacts}
         rotated = (

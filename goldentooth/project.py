@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from goldentooth.rollout import Fleet
     from goldentooth.secrets import Filler
     from goldentooth.survey import HostSurvey
+    from tasks.opnsense import RouterAccess
 
 _PLUGIN_OPTIONS = tuple(signature(GoldentoothInventory).parameters)
 
@@ -405,13 +406,38 @@ class Project:
         with stop_on_interrupt() as stop:
             renders = self._made(nornir, chosen, stop)
             intents = host_intents(self.network, chosen, renders)
-            if not intents:
+            router = self._router_access(nornir, chosen)
+            read = [
+                name
+                for name in nornir.inventory.hosts
+                if name in intents or (router and name == self.network.router.name)
+            ]
+            if not read:
                 raise UsageError("nothing is deployed to these hosts by these services")
-            nornir = nornir.filter(filter_func=lambda host: host.name in intents)
+            nornir = nornir.filter(filter_func=lambda host: host.name in read)
             nornir = nornir.with_processors(list(processors))
-            outcome = run_for_all(nornir, collect_host, stop, name="drift", intents=intents)
+            outcome = run_for_all(
+                nornir, collect_host, stop, name="drift", intents=intents, router=router
+            )
         nornir.close_connections(on_failed=True)
-        return {name: surveyed(name, outcome[name]) for name in intents}
+        return {name: surveyed(name, outcome[name]) for name in read}
+
+    def router_access(self, secrets: Filler | None = None) -> RouterAccess:
+        """Return what it takes to speak to an OPNsense router."""
+        from goldentooth.secrets import Secrets
+        from tasks.opnsense import RouterAccess
+
+        record = self.journal.path.parent / "routers" / f"{self.network.router.name}.json"
+        held = secrets if isinstance(secrets, Secrets) else Secrets(self.folder)
+        return RouterAccess(self.network, self.folder, record, held)
+
+    def _router_access(self, nornir: Nornir, chosen: Sequence[Service]) -> RouterAccess | None:
+        """Return the way to the router, if it is an OPNsense box and among what is chosen."""
+        router = self.network.router
+        if router.platform != "opnsense" or router.name not in nornir.inventory.hosts:
+            return None
+        is_chosen = any(service.name == "opnsense" for service in chosen)
+        return self.router_access() if is_chosen else None
 
     def discover(
         self,

@@ -13,6 +13,7 @@ from goldentooth.observation import Observation, UnitsActive
 
 if TYPE_CHECKING:
     from goldentooth.model import Network, Node
+    from goldentooth.opnsense.standing import RouterSurvey
     from goldentooth.report.render import HostRender
     from goldentooth.services import Service
 
@@ -25,6 +26,8 @@ class HostSurvey:
     collected: Collected | None = field(default=None, repr=False)
     artifacts: tuple[Artifact, ...] = field(default=(), repr=False)
     """What is intended there."""
+    router: RouterSurvey | None = field(default=None, repr=False)
+    """Set for a router that is read through its API."""
 
 
 def host_intents(
@@ -43,7 +46,7 @@ def host_intents(
         _intent(network, network.nodes[render.host], services, render.artifacts)
         for render in renders
     )
-    return {intent.host: intent for intent in intents if intent.services}
+    return {intent.host: intent for intent in intents if intent.artifacts or intent.observations}
 
 
 def _intent(

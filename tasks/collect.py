@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from shlex import quote
+from typing import TYPE_CHECKING
 
 from nornir.core.task import Result, Task
 
@@ -21,6 +22,9 @@ from goldentooth.survey import HostSurvey
 from goldentooth.transports.files import parse_files
 from tasks.verify import CONNECTION
 
+if TYPE_CHECKING:
+    from tasks.opnsense import RouterAccess
+
 _ROLLED_BACK = f"{FOLDER}/rolled-back"
 
 _STATES: tuple[tuple[type[TransportError], DriftState], ...] = (
@@ -32,13 +36,21 @@ _STATES: tuple[tuple[type[TransportError], DriftState], ...] = (
 )
 
 
-def collect_host(task: Task, intents: Mapping[str, HostIntent]) -> Result:
+def collect_host(
+    task: Task, intents: Mapping[str, HostIntent], router: RouterAccess | None = None
+) -> Result:
     """Read files, record and running state of ``task.host`` in one exec, and judge them.
+
+    A host without files is the ``router``, which is asked through its API.
 
     Returns:
         A result whose ``result`` is a :class:`~goldentooth.survey.HostSurvey`; a host that
         cannot be read has a state that says why.
     """
+    if task.host.name not in intents and router is not None:
+        from tasks.opnsense import survey_router
+
+        return Result(host=task.host, result=survey_router(router))
     intent = intents[task.host.name]
     collect = " ".join(("@collect", *map(quote, intent.paths)))
     commands = (collect, *intent.commands)
