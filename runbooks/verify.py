@@ -5,10 +5,13 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from goldentooth.check import Check
+    from goldentooth.compliance import Compliance
+    from goldentooth.project import Project
 
 LIST_FORMAT = "goldentooth-net/checks/1"
 
@@ -25,11 +28,17 @@ def parser() -> ArgumentParser:
             ("verify", "all checks"),
             ("verify --host fenn", "what is about fenn, wherever it is read"),
             ("verify --service haproxy --format json", "for machines"),
+            ("verify --napalm", "NAPALM's validation of FRR, too"),
             ("verify --format prometheus --output /var/lib/prometheus/node-exporter/net.prom", ""),
         ),
     )
     add_selectors(parser)
     add_workers(parser)
+    parser.add_argument(
+        "--napalm",
+        action="store_true",
+        help="let NAPALM validate FRR, too: where it is deployed, or on the hosts that are named",
+    )
     parser.add_argument("--list", action="store_true", help="list the checks, read nothing")
     add_output(parser, ("table", "json", "junit", "prometheus"))
     return parser
@@ -44,8 +53,10 @@ def run(arguments: Namespace) -> int:
 
     project = open_project(arguments.config)
     chosen = {"hosts": arguments.hosts, "groups": arguments.groups, "services": arguments.services}
+    compliance = _compliance(project, arguments) if arguments.napalm else {}
     if arguments.list:
         checks = project.checks(**chosen)
+        checks += tuple(("napalm", check) for each in compliance.values() for check in each)
         if arguments.format == "json":
             listed = [_to_dict(service, check) for service, check in checks]
             write_output(arguments, to_json({"format": LIST_FORMAT, "checks": listed}))
@@ -55,11 +66,14 @@ def run(arguments: Namespace) -> int:
         else:
             raise UsageError(f"nothing has been verified to write as {arguments.format}")
         return 0
-    report = project.verify(
-        **chosen,
-        workers=arguments.workers,
-        processors=[Progress()],
-    )
+    how: dict[str, Any] = {"workers": arguments.workers, "processors": [Progress()]}
+    report = project.verify(**chosen, **how)
+    if compliance:
+        from tasks.napalm import validate_hosts
+
+        started = monotonic()
+        results = validate_hosts(project, compliance, **how)
+        report = report.extended(results, monotonic() - started)
     write_result(
         arguments,
         {
@@ -82,6 +96,13 @@ def _to_dict(service: str, check: Check) -> dict[str, Any]:
         "expected": check.expected,
         "reads": list(check.reads()),
     }
+
+
+def _compliance(project: Project, arguments: Namespace) -> dict[str, tuple[Compliance, ...]]:
+    """Return what NAPALM is to find, by host."""
+    from tasks.napalm import checks_of
+
+    return checks_of(project, hosts=arguments.hosts, groups=arguments.groups)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -44,6 +44,10 @@ class VerifyReport:
         from goldentooth.report.notebook import CHECK_COLUMNS, check_rows
 
         return make_frame(CHECK_COLUMNS, check_rows(self))
+
+    def extended(self, results: Iterable[CheckResult], seconds: float) -> VerifyReport:
+        """Return a report with more results, which took ``seconds`` more."""
+        return VerifyReport((*self.results, *results), self.seconds + seconds)
 
     def in_state(self, state: State) -> tuple[CheckResult, ...]:
         """Return the results in one state."""
