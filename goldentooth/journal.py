@@ -24,6 +24,7 @@ FORMAT = "goldentooth-net/journal/1"
 NAME = "journal.jsonl"
 
 BEGIN, END = "begin", "end"
+CHANGING = "changing through the API"
 LEFT = "left"
 FINAL = frozenset({"confirmed", "rolled back", "aborted", "refused", LEFT})
 """The last event of a host in a deployment: nothing of it is open there after one of these."""

@@ -688,7 +688,9 @@ class Project:
             for node in service.hosts(self.network)
             for check in service.checks(self.network, node)
         )
-        return Fleet(self.network, self.nornir, checks, say)
+        is_appliance = self.network.router.platform == "opnsense"
+        router = self.router_access() if is_appliance else None
+        return Fleet(self.network, self.nornir, checks, say, router)
 
     def _path(self, setting: str, default: str) -> Path:
         value = self.config.user_defined.get(setting, default)

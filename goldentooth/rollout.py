@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from goldentooth import deployment as words
 from goldentooth.check import Check, CheckResult, unknown_all
 from goldentooth.deployment import Board, Health, Options, Outcome, batches, blame, short_of_quorum
+from goldentooth.errors import DeploymentError
 from goldentooth.fleet import run_for_all
 from goldentooth.host import deployment_program
-from goldentooth.journal import BEGIN, END, FINAL, LEFT, Entry, Writer
+from goldentooth.journal import BEGIN, CHANGING, END, FINAL, LEFT, Entry, Writer
 from goldentooth.plan import HostPlan, judge_commands, stage_archive
 from goldentooth.secrets import redact
 from goldentooth.transports import Command
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
     from nornir.core import Nornir
 
     from goldentooth.model import Network
+    from goldentooth.opnsense.standing import RouterSurvey
     from goldentooth.secrets import Filler
     from tasks.deploy import Step
+    from tasks.opnsense import RouterAccess
 
 _LOCK_MARGIN = 300
 """Seconds that a host's lock outlives the time to confirm: the queue before and after."""
@@ -55,6 +58,8 @@ class Fleet:
     checks: tuple[tuple[str, str, Check], ...]
     """(host that it is about, service, check)."""
     say: Callable[[str], None]
+    router: RouterAccess | None = None
+    """The way to a router that is changed through its API."""
 
     def step(self, hosts: Mapping[str, Sequence[Command]]) -> dict[str, Step]:
         """Run each host's commands, all hosts at the same time."""
@@ -174,12 +179,15 @@ class Rollout:
             options,
         )
         if not self._too_many():
-            self._stage([host for group in groups for host in group])
+            hosts = [host for group in groups for host in group]
+            self._stage([host for host in hosts if self._plans[host].router is None])
         if reason := self._too_many():
             self._abort(reason)
             return reason
         groups = tuple(
-            kept for group in groups if (kept := tuple(h for h in group if h in self._staged))
+            kept
+            for group in groups
+            if (kept := tuple(h for h in group if h in self._staged or self._plans[h].router))
         )
         self._seen = fleet.verify()
         self._short_at_first = set(short_of_quorum(self._seen))
@@ -246,6 +254,8 @@ class Rollout:
             return f"before {', '.join(group)}: {'; '.join(short)}"
         seconds = self._options.confirm_within
         deadline = monotonic() + max(seconds / 2, seconds - 15)
+        if (survey := self._plans[group[0]].router) is not None:
+            return self._change_router(group[0], survey, health, deadline)
         commands = {}
         for host in group:
             self._journal.write(self.name, "arming", host)
@@ -274,6 +284,33 @@ class Rollout:
         for host, reason in failed.items():
             self._take_back({host}, reason)
         self._confirm(good)
+        return self._too_many()
+
+    def _change_router(
+        self, host: str, survey: RouterSurvey, health: Health, deadline: float
+    ) -> str:
+        """Change the router through its API; return why everything stops, or nothing.
+
+        The box has no dead-man's switch: what goes back goes back from here.
+        """
+        from tasks.opnsense import change_router, record_router, return_router
+
+        access = self._fleet.router
+        if access is None:
+            raise DeploymentError(f"{host}: there is no way to its API")
+        self._journal.write(self.name, CHANGING, host)
+        step, backup = change_router(access, survey, self.name)
+        lost = self._watch([host], health, deadline) if step.is_done else {host: step.reason}
+        if not lost:
+            record_router(access, survey, self.name, self._by)
+            self._settle(host, words.CONFIRMED)
+            return ""
+        self._journal.write(self.name, "failed", host, reason=self._shown(lost[host]))
+        back = return_router(access, self.name, backup)
+        if back.is_done:
+            self._settle(host, words.ROLLED_BACK, lost[host])
+        else:
+            self._settle(host, words.UNKNOWN, f"{lost[host]}; it did not go back: {back.reason}")
         return self._too_many()
 
     def _short(self) -> tuple[str, ...]:
@@ -403,10 +440,10 @@ def finish(entry: Entry, fleet: Fleet, journal: Writer) -> dict[str, str]:
             Command(f"@unlock {entry.deployment}"),
         ]
         for host, event in entry.open_hosts.items()
-        if host in fleet.network.nodes
+        if host in fleet.network.nodes and event != CHANGING
     }
-    found = {}
-    for host in entry.open_hosts.keys() - commands.keys():
+    found = _finish_router(entry, fleet, journal)
+    for host in entry.open_hosts.keys() - commands.keys() - found.keys():
         found[host] = "no longer in the facts: left as it is"
         journal.write(entry.deployment, LEFT, host)
     for host, step in (fleet.step(commands) if commands else {}).items():
@@ -415,6 +452,23 @@ def finish(entry: Entry, fleet: Fleet, journal: Writer) -> dict[str, str]:
             journal.write(entry.deployment, event, host)
     if not entry.has_ended and all(not told.startswith(_NOT_KNOWN) for told in found.values()):
         journal.write(entry.deployment, END, result="broke off; finished by the next run")
+    return found
+
+
+def _finish_router(entry: Entry, fleet: Fleet, journal: Writer) -> dict[str, str]:
+    """Put back what a deployment that broke off has changed through the router's API."""
+    found: dict[str, str] = {}
+    for host, event in entry.open_hosts.items():
+        if event != CHANGING or fleet.router is None:
+            continue
+        from tasks.opnsense import return_router
+
+        step = return_router(fleet.router, entry.deployment)
+        if step.is_lost:
+            found[host] = f"{_NOT_KNOWN}: {step.reason}"
+        else:
+            found[host] = words.ROLLED_BACK if step.is_done else "aborted"
+            journal.write(entry.deployment, found[host], host)
     return found
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,13 +14,23 @@ from goldentooth.errors import (
     FactsError,
     GoldentoothError,
     HostKeyError,
+    OutputError,
     TooSlowError,
     TransportError,
 )
 from goldentooth.opnsense import Backup, UnknownModelError, intended_state, plan
-from goldentooth.opnsense.standing import Applied, RouterSurvey, judge_router, read_applied
+from goldentooth.opnsense.standing import (
+    Applied,
+    RouterSurvey,
+    adopted_bytes,
+    applied_bytes,
+    judge_router,
+    read_applied,
+)
 from goldentooth.secrets import SecretError, Secrets
 from goldentooth.survey import HostSurvey
+from goldentooth.wholefile import replace_file
+from tasks.deploy import Step
 
 if TYPE_CHECKING:
     from goldentooth.model import Network
@@ -100,3 +112,79 @@ def put_back(access: RouterAccess, backup: Backup) -> ApplyResult:
     """
     with access.connect() as transport:
         return transport.restore(backup)
+
+
+# -- a deployment -----------------------------------------------------------------------
+
+
+def backup_file(access: RouterAccess, deployment: str) -> Path:
+    """Return where the controller keeps what a deployment found on the router."""
+    return access.record.parent / f"{access.network.router.name}-before-{deployment}.json"
+
+
+def change_router(
+    access: RouterAccess, survey: RouterSurvey, deployment: str
+) -> tuple[Step, Backup]:
+    """Carry out the survey's plan; return how that went, and what goes back.
+
+    What is there is kept first: a process that is killed meanwhile can be followed by one that
+    puts it back.
+    """
+    keep(backup_file(access, deployment), json.dumps(survey.drawn.backup.as_dict()))
+    try:
+        result = apply_plan(access, survey)
+    except GoldentoothError as error:
+        return Step(is_done=False, reason=str(error)), survey.drawn.backup
+    reason = "" if result.error is None else "; ".join(result.lines())
+    return Step(is_done=result.error is None, reason=reason), result.backup
+
+
+def return_router(access: RouterAccess, deployment: str, backup: Backup | None = None) -> Step:
+    """Put back what a deployment found; without ``backup``, as it was kept, without secrets."""
+    try:
+        if backup is None:
+            kept = json.loads(backup_file(access, deployment).read_text(encoding="utf-8"))
+            backup = Backup.from_dict(kept)
+        result = put_back(access, backup)
+    except FileNotFoundError:
+        return Step(is_done=False, reason="nothing was kept of it")
+    except (GoldentoothError, OSError, ValueError, KeyError) as error:
+        return Step(is_done=False, reason=str(error), is_lost=True)
+    if result.error is None:
+        return Step(is_done=True)
+    return Step(is_done=False, reason="; ".join(result.lines()), is_lost=True)
+
+
+def record_router(access: RouterAccess, survey: RouterSurvey, deployment: str, by: str) -> None:
+    """Keep what is intended as what was applied.
+
+    Raises:
+        OutputError: if it cannot be written.
+    """
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    host = access.network.router.name
+    keep(access.record, applied_bytes(survey.intended, host, deployment, at, by).decode())
+
+
+def adopt_router(access: RouterAccess, survey: RouterSurvey, deployment: str, by: str) -> None:
+    """Keep what the router has of what is intended as what was applied.
+
+    Raises:
+        OutputError: if it cannot be written.
+    """
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    host = access.network.router.name
+    keep(access.record, adopted_bytes(survey, host, deployment, at, by).decode())
+
+
+def keep(path: Path, text: str) -> None:
+    """Write a file of the controller's, readable by its owner only.
+
+    Raises:
+        OutputError: if it cannot be written; it is then as it was.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        replace_file(path, text, mode=0o600)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error

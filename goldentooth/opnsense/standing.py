@@ -6,9 +6,8 @@ difference can be put down to the router or to the facts, as on every other host
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 
@@ -30,7 +29,7 @@ _ACTIONS = {
 }
 
 
-class Applied(msgspec.Struct, frozen=True, kw_only=True):
+class Applied(msgspec.Struct, frozen=True):
     """What was last applied to a router: values without secrets, by object's name."""
 
     format: str
@@ -53,9 +52,17 @@ class RouterSurvey:
 
 def applied_bytes(intended: Intended, host: str, deployment: str, at: str, by: str) -> bytes:
     """Return the record of ``intended`` as it was applied, as a file of the controller."""
-    applied = Applied(
-        format=FORMAT, host=host, deployment=deployment, at=at, by=by, objects=_objects(intended)
-    )
+    return _bytes(Applied(FORMAT, host, deployment, at, by, _objects(intended)))
+
+
+def adopted_bytes(survey: RouterSurvey, host: str, deployment: str, at: str, by: str) -> bytes:
+    """Return the record of what the router has of what is intended, as it stands."""
+    live = _objects(survey.live)
+    taken = {name: live[name] for name in _objects(survey.intended) if name in live}
+    return _bytes(Applied(FORMAT, host, deployment, at, by, taken))
+
+
+def _bytes(applied: Applied) -> bytes:
     return msgspec.json.format(msgspec.json.encode(applied), indent=1) + b"\n"
 
 
@@ -152,9 +159,7 @@ def plan_router(
             blocked.append(item)
             continue
         changes.append(
-            deployment.Change(
-                _ACTIONS[change.action], SERVICE, str(change), item.detail, item.diff
-            )
+            deployment.Change(_ACTIONS[change.action], SERVICE, str(change), item.detail, item.diff)
         )
     for pending in survey.drawn.pending:
         detail = "saved, not live: reconfigure"
@@ -180,9 +185,3 @@ def _disturbances(drawn: Plan) -> Iterator[str]:
     for change in drawn.changes:
         if change.kind == "neighbor":
             yield f"session {change.name} {words[change.action]}"
-
-
-def live_values(survey: RouterSurvey) -> Mapping[str, Any]:
-    """Return the live values of what is intended, for a record of what is there (`adopt`)."""
-    live = _objects(survey.live)
-    return {name: live[name] for name in _objects(survey.intended) if name in live}
