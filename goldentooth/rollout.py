@@ -112,6 +112,10 @@ class Fleet:
             )
         )
 
+    def is_appliance(self, host: str) -> bool:
+        """Tell whether ``host`` is changed through an API, and runs no program of ours."""
+        return self.router is not None and host == self.network.router.name
+
     def hang_up(self) -> None:
         """Close every connection: what follows comes over new ones."""
         self.nornir.close_connections(on_failed=True)
@@ -440,7 +444,7 @@ def finish(entry: Entry, fleet: Fleet, journal: Writer) -> dict[str, str]:
             Command(f"@unlock {entry.deployment}"),
         ]
         for host, event in entry.open_hosts.items()
-        if host in fleet.network.nodes and event != CHANGING
+        if host in fleet.network.nodes and not fleet.is_appliance(host)
     }
     found = _finish_router(entry, fleet, journal)
     for host in entry.open_hosts.keys() - commands.keys() - found.keys():
@@ -459,7 +463,11 @@ def _finish_router(entry: Entry, fleet: Fleet, journal: Writer) -> dict[str, str
     """Put back what a deployment that broke off has changed through the router's API."""
     found: dict[str, str] = {}
     for host, event in entry.open_hosts.items():
-        if event != CHANGING or fleet.router is None:
+        if fleet.router is None or not fleet.is_appliance(host):
+            continue
+        if event in _GOOD:
+            found[host] = words.CONFIRMED
+            journal.write(entry.deployment, words.CONFIRMED, host)
             continue
         from tasks.opnsense import return_router
 
