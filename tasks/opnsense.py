@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from goldentooth.drift import DriftState, HostDrift
 from goldentooth.errors import (
     AuthenticationError,
+    DeploymentError,
     FactsError,
     GoldentoothError,
     HostKeyError,
@@ -18,7 +19,7 @@ from goldentooth.errors import (
     TooSlowError,
     TransportError,
 )
-from goldentooth.opnsense import Backup, UnknownModelError, intended_state, plan
+from goldentooth.opnsense import Backup, UnknownModelError, intended_state, plan, restore_plan
 from goldentooth.opnsense.standing import (
     Applied,
     RouterSurvey,
@@ -101,6 +102,8 @@ def apply_plan(access: RouterAccess, survey: RouterSurvey) -> ApplyResult:
         TransportError: if it could not be begun; nothing was changed.
     """
     with access.connect() as transport:
+        if survey.back is not None:
+            return transport.restore(survey.back)
         return transport.apply(survey.drawn, survey.intended)
 
 
@@ -161,6 +164,10 @@ def record_router(access: RouterAccess, survey: RouterSurvey, deployment: str, b
     Raises:
         OutputError: if it cannot be written.
     """
+    if survey.back is not None:  # what is there now is another than the facts have
+        with access.connect() as transport:
+            adopt_router(access, replace(survey, live=transport.observe()), deployment, by)
+        return
     at = datetime.now(UTC).isoformat(timespec="seconds")
     host = access.network.router.name
     keep(access.record, applied_bytes(survey.intended, host, deployment, at, by).decode())
@@ -188,3 +195,20 @@ def keep(path: Path, text: str) -> None:
         replace_file(path, text, mode=0o600)
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def survey_return(access: RouterAccess, survey: RouterSurvey, deployment: str) -> RouterSurvey:
+    """Return the survey with a plan that puts back what ``deployment`` has found.
+
+    Raises:
+        DeploymentError: if that was not kept.
+    """
+    file = backup_file(access, deployment)
+    try:
+        back = Backup.from_dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError) as error:
+        raise DeploymentError(
+            f"{access.network.router.name}: what was there before {deployment} is not kept here"
+            f" ({file}: {error})"
+        ) from error
+    return replace(survey, drawn=restore_plan(back, survey.live), back=back)

@@ -15,7 +15,7 @@ from goldentooth import drift
 from goldentooth import plan as deployment
 from goldentooth.drift import DriftState, HostDrift
 from goldentooth.opnsense.models import SENSITIVE, Values, fields_of
-from goldentooth.opnsense.plan import Action, Change, Plan
+from goldentooth.opnsense.plan import Action, Backup, Change, Plan
 from goldentooth.opnsense.state import Intended, Live, State
 
 SERVICE = "opnsense"
@@ -48,6 +48,8 @@ class RouterSurvey:
     live: Live = field(repr=False)
     drawn: Plan
     applied: Applied | None = None
+    back: Backup | None = field(default=None, repr=False)
+    """Set if the plan is to put back what an earlier deployment has found."""
 
 
 def applied_bytes(intended: Intended, host: str, deployment: str, at: str, by: str) -> bytes:
