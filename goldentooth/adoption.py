@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from goldentooth.applied import AppliedFile, Baseline, keyed_hash, manifest_bytes
 from goldentooth.artifact import Artifact, diff_texts
@@ -14,6 +14,9 @@ from goldentooth.drift import DriftState, HostDrift
 from goldentooth.plan import archive
 from goldentooth.report.table import counted
 from goldentooth.transports import HostFile
+
+if TYPE_CHECKING:
+    from goldentooth.opnsense.standing import RouterSurvey
 
 FORMAT = "goldentooth-net/adopt/1"
 
@@ -45,6 +48,8 @@ class HostAdoption:
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     lines: Mapping[str, AppliedFile] = field(default_factory=dict, repr=False)
     key: bytes = field(default=b"", repr=False)
+    router: RouterSurvey | None = field(default=None, repr=False)
+    """Set for a router whose record the controller keeps."""
 
     def packed(self, name: str, at: str, by: str) -> bytes:
         """Return the tar that the host's program makes its record of."""

@@ -9,10 +9,10 @@ from shlex import quote
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from goldentooth.adoption import HostAdoption, adopt_host
+from goldentooth.adoption import HostAdoption, Taken, adopt_host
 from goldentooth.applied import KEY, Baseline, BaselineError, read_baseline, read_record
-from goldentooth.deployment import UNCHANGED, Options, Outcome
-from goldentooth.drift import DriftState
+from goldentooth.deployment import CONFIRMED, UNCHANGED, Options, Outcome
+from goldentooth.drift import DriftState, HostDrift
 from goldentooth.errors import DeploymentError
 from goldentooth.journal import Journal, Writer, operator
 from goldentooth.plan import FORMAT, HostPlan, Sources, plan_host, plan_return, rotated_secrets
@@ -181,6 +181,9 @@ def adoptions(surveys: Mapping[str, HostSurvey]) -> tuple[HostAdoption, ...]:
     """Return what can be taken for applied on hosts that have been surveyed."""
     found = []
     for host, survey in surveys.items():
+        if survey.router is not None:
+            found.append(HostAdoption(host, _router_objects(survey.drift), router=survey.router))
+            continue
         baseline = _baseline(host, survey)
         collected = survey.collected
         kept = collected.record.get(KEY, b"") if collected else b""
@@ -200,10 +203,28 @@ def adopt(fleet: Fleet, found: Sequence[HostAdoption]) -> dict[str, str]:
     """Write the hosts' records; return why not, by host, where it failed."""
     name, by = new_name(), operator()
     at = datetime.now(UTC).isoformat(timespec="seconds")
-    commands = {host.host: [Command(f"@adopt {name}", host.packed(name, at, by))] for host in found}
-    steps = fleet.step(commands)
+    for host in found:
+        if host.router is not None and fleet.router is not None:
+            from tasks.opnsense import adopt_router
+
+            adopt_router(fleet.router, host.router, name, by)
+    commands = {
+        host.host: [Command(f"@adopt {name}", host.packed(name, at, by))]
+        for host in found
+        if host.router is None
+    }
+    steps = fleet.step(commands) if commands else {}
     fleet.hang_up()
     return {host: step.reason for host, step in steps.items() if not step.is_done}
+
+
+def _router_objects(drift: HostDrift) -> tuple[Taken, ...]:
+    """Return the router's objects that are not as they were applied."""
+    return tuple(
+        Taken(item.subject, item.state, item.diff)
+        for item in drift.items
+        if item.state is not DriftState.IN_SYNC
+    )
 
 
 def plan_rollback(
@@ -222,6 +243,9 @@ def plan_rollback(
     records = _records(fleet, sources)
     plans = []
     for host, survey in surveys.items():
+        if survey.router is not None:
+            plans.append(_plan_router_return(project, survey, to))
+            continue
         if survey.collected is None:
             plans.append(HostPlan(host, unknown=survey.drift))
             continue
@@ -242,6 +266,23 @@ def plan_rollback(
         )
     fleet.hang_up()
     return Plan(tuple(plans), started, monotonic() - clock)
+
+
+def _plan_router_return(project: Project, survey: HostSurvey, to: int) -> HostPlan:
+    """Return what brings an OPNsense router to before one of its deployments from here."""
+    from goldentooth.opnsense.standing import judge_router, plan_router
+    from tasks.opnsense import survey_return
+
+    router = project.network.router.name
+    if not to or survey.router is None:  # what it has been given stands in the facts
+        return HostPlan(router)
+    entries = project.journal.entries()
+    done = [e.deployment for e in entries if e.hosts.get(router) == CONFIRMED]
+    if len(done) < to:
+        told = counted(len(done), "deployment")
+        raise DeploymentError(f"{router} had {told} from here, so it cannot go back {to}")
+    back = survey_return(project.router_access(), survey.router, done[-to])
+    return plan_router(router, judge_router(router, back), back, overwrite=True)
 
 
 def _deployments_before(fleet: Fleet, hosts: Iterable[str], to: int) -> dict[str, str]:
