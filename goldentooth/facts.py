@@ -16,9 +16,11 @@ from goldentooth.values import (
     MOST_PREFIXES,
     AddressRange,
     Asn,
+    Calendar,
     DomainName,
     Duration,
     FilePath,
+    Folder,
     HostName,
     HttpsUrl,
     InterfaceChoice,
@@ -318,6 +320,22 @@ class Access(Facts, frozen=True, kw_only=True):
     ]
 
 
+class Schedule(Facts, frozen=True, kw_only=True):
+    """What the controllers do by themselves."""
+
+    drift: Annotated[
+        Calendar,
+        Meta(description="when drift is looked for (systemd.time(7))", examples=["00..23:00/15"]),
+    ]
+    project: Annotated[
+        Folder,
+        Meta(
+            description="where this project is on a controller, with its .venv",
+            examples=["/srv/goldentooth/network"],
+        ),
+    ]
+
+
 class NetworkFacts(NodeFacts, frozen=True, kw_only=True):
     """`data` of defaults.yaml: what is true of the whole network."""
 
@@ -330,6 +348,7 @@ class NetworkFacts(NodeFacts, frozen=True, kw_only=True):
     metallb: Metallb = Metallb()
     haproxy: Haproxy = Haproxy()
     access: Access | None = None
+    schedule: Schedule | None = None
 
 
 class ConnectionEntry(Facts, frozen=True, kw_only=True):

@@ -27,6 +27,7 @@ from goldentooth.facts import (
     LoadBalancer,
     Metallb,
     NodeFacts,
+    Schedule,
 )
 from goldentooth.values import MOST_PREFIXES
 from goldentooth.yamlfile import Document
@@ -160,6 +161,7 @@ class Network:
     metallb: Metallb
     haproxy: Haproxy
     access: Access | None
+    schedule: Schedule | None
     groups: Mapping[str, tuple[str, ...]]
     """Every group that is declared, with the groups it is part of, nearest first."""
     accepted: tuple[tuple[Acceptance, Location], ...]
@@ -347,6 +349,7 @@ def build_network(
         metallb=facts.metallb,
         haproxy=facts.haproxy,
         access=facts.access,
+        schedule=facts.schedule,
         groups=MappingProxyType(dict(lineage)),
         accepted=tuple(
             (acceptance, sources.defaults.where(("data", "accept", index)))

@@ -208,6 +208,24 @@ OrdinaryUser = Annotated[
         longest=32,
     ),
 ]
+Calendar = Annotated[
+    str,
+    _text(
+        r"[A-Za-z0-9][A-Za-z0-9:./-]*",
+        "is not a calendar expression of one word",
+        "systemd.time(7), as in hourly, 03:00 or 00..23:00/15 (every 15 minutes)",
+        longest=100,
+    ),
+]
+Folder = Annotated[
+    str,
+    _text(
+        r"(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)+",
+        "is not a folder's absolute path",
+        "without blanks, as in /srv/goldentooth/network",
+        longest=200,
+    ),
+]
 Platform = Annotated[
     str, _text(r"[a-z][a-z0-9_]*", "is not a platform", "linux or opnsense", longest=32)
 ]

@@ -155,7 +155,7 @@ def test_a_removed_hosts_files_disappear(site: Site) -> None:
 
 def test_a_role_that_a_host_lost_takes_its_files_away(site: Site) -> None:
     site.project().render()
-    old = "groups: [raspberry_pi_8gb, haproxy, nfs, prometheus]"
+    old = "groups: [raspberry_pi_8gb, haproxy, nfs, prometheus, controller]"
     site.edit("inventory/hosts.yaml", old, "groups: [raspberry_pi_8gb, nfs, prometheus]")
     site.project().render(hosts=["allyrion"], services=["haproxy"])
     assert not (site.build / "allyrion/etc/haproxy").exists()

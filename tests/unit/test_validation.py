@@ -296,7 +296,7 @@ def test_a_mistake_is_told_where_it_is_and_with_its_remedy(
 
 
 def test_a_second_router_is_told_at_the_second(shipped: Shipped) -> None:
-    shipped.edit("hosts", "[raspberry_pi_8gb, haproxy, nfs, prometheus]", "[router]")
+    shipped.edit("hosts", "[raspberry_pi_8gb, haproxy, nfs, prometheus, controller]", "[router]")
     text, place = edited(TEXTS["hosts"], "groups: [router]", "groups: ▸[router]")
     assert shipped.report == [f"hosts.yaml:{place}: router: a second router beside allyrion"]
     assert text == TEXTS["hosts"]
