@@ -44,9 +44,7 @@ def show_host(network: Network, name: str) -> View:
     Raises:
         UsageError: if there is no such host.
     """
-    if name not in network.nodes:
-        raise UsageError(f"host {name!r} is not known: {did_you_mean(name, network.nodes)}")
-    node = network.nodes[name]
+    node = _node(network, name)
     stated = {
         "address": ("hostname", str(node.address)),
         "roles": ("groups", list(node.roles)),
@@ -61,6 +59,33 @@ def show_host(network: Network, name: str) -> View:
     ]
     view = show_artifacts(network, nodes=(node,))
     return {"host": name, "name": network.fqdn(node), "facts": facts, **view}
+
+
+def _node(network: Network, name: str) -> Node:
+    if name not in network.nodes:
+        raise UsageError(f"host {name!r} is not known: {did_you_mean(name, network.nodes)}")
+    return network.nodes[name]
+
+
+def show_compliance(network: Network, name: str) -> View:
+    """Return what NAPALM validates on one host: its compliance file as data.
+
+    Raises:
+        UsageError: if there is no such host, or it does not run FRR.
+    """
+    from goldentooth.compliance import compliance
+
+    found = compliance(network, _node(network, name))
+    if not found:
+        raise UsageError(f"{name} does not run FRR: there is nothing for NAPALM to validate")
+    return {"host": name, "compliance": found}
+
+
+def compliance_yaml(view: View) -> str:
+    """Return the file that NAPALM takes."""
+    import yaml
+
+    return str(yaml.safe_dump(view["compliance"], sort_keys=False)).rstrip()
 
 
 def _settings(network: Network, node: Node) -> View:

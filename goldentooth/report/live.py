@@ -1,0 +1,142 @@
+"""The network as FRR has it right now, beside the facts. Pure: from NAPALM's answers to a view.
+
+An answer is JSON, or why there is none (:class:`~goldentooth.check.Output`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from ipaddress import ip_address
+from typing import Any
+
+from goldentooth.check import Output, UnreadableError, parse_json
+from goldentooth.model import Network
+from goldentooth.report.show import View, show_bgp, show_routes
+from goldentooth.services.frr import SERVICE as FRR
+
+Answers = Mapping[str, Mapping[str, Output]]
+"""By host, then by the name that the read was given."""
+Reads = dict[str, dict[str, tuple[str, dict[str, Any]]]]
+"""What to ask: a getter of NAPALM's and its arguments, by host and name."""
+
+_NEIGHBORS, _LEARNED = "neighbors", "learned"
+
+
+def bgp_reads(network: Network) -> Reads:
+    """Return what :func:`bgp_view` wants to know."""
+    return {network.router.name: {_NEIGHBORS: ("get_bgp_neighbors", {})}}
+
+
+def bgp_view(network: Network, answers: Answers) -> View:
+    """Return ``show bgp`` with each session as it is.
+
+    ``session`` is up, down, missing (the router does not know the neighbor) or not intended;
+    ``uptime`` seconds, ``accepted`` prefixes. None is what is not known.
+    """
+    view, router = show_bgp(network), network.router.name
+    try:
+        found, unknown = parse_json(answers[router], _NEIGHBORS), {}
+    except UnreadableError as error:
+        found, unknown = None, {"unknown": [{"host": router, "reason": str(error)}]}
+    peers = (found or {}).get("global", {}).get("peers", {})
+    rows = [
+        {**row, **_session(peers.get(row["neighbor"]), is_known=found is not None)}
+        for row in view["neighbors"]
+    ]
+    intended = {row["neighbor"] for row in rows}
+    rows += [
+        {"neighbor": each, "host": None, "asn": None, **_session(peer), "session": "not intended"}
+        for each, peer in peers.items()
+        if each not in intended
+    ]
+    return {**view, "neighbors": rows, **unknown}
+
+
+def _session(peer: Mapping[str, Any] | None, *, is_known: bool = True) -> View:
+    if peer is None:
+        none = dict.fromkeys(("live_asn", "uptime", "accepted"))
+        return {"session": "missing" if is_known else None, **none}
+    is_up = peer["is_up"]
+    accepted = peer["address_family"].get("ipv4", {}).get("accepted_prefixes")
+    return {
+        "session": "up" if is_up else "down" if peer["is_enabled"] else "shut down",
+        "live_asn": peer["remote_as"],
+        "uptime": peer["uptime"] if is_up else None,
+        "accepted": accepted if is_up else None,
+    }
+
+
+def routes_reads(network: Network) -> Reads:
+    """Return what :func:`routes_view` wants to know, of every host that may run FRR."""
+    names = {node.name for node in FRR.hosts(network)}
+    reads: Reads = {network.router.name: {_LEARNED: ("get_route_to", {"protocol": "bgp"})}}
+    for row in show_routes(network)["routes"]:
+        if row["host"] in names:
+            asked = reads.setdefault(row["host"], {})
+            asked[row["destination"]] = ("get_route_to", {"destination": row["destination"]})
+    return reads
+
+
+def routes_view(network: Network, answers: Answers) -> View:
+    """Return ``show routes`` with what is in FRR's tables, and what the router has learned.
+
+    ``live`` are the next hops or interfaces in use, None where they are not known. ``learned``
+    are the router's BGP routes: the hosts that they lead to, and speakers that they should lead
+    to and do not.
+    """
+    view = show_routes(network)
+    unknown: dict[str, str] = {}
+
+    def read(host: str, name: str) -> Any:
+        if host not in answers:
+            return None
+        try:
+            return parse_json(answers[host], name)
+        except UnreadableError as error:
+            unknown[host] = str(error)
+            return None
+
+    rows = []
+    for row in view["routes"]:
+        found = read(row["host"], row["destination"])
+        live = None if found is None else _in_use(found.get(row["destination"], ()))
+        rows.append({**row, "live": live})
+    learned = read(network.router.name, _LEARNED)
+    unknowns = [{"host": host, "reason": reason} for host, reason in unknown.items()]
+    unknowns += view.get("unknown", [])
+    return {
+        "routes": rows,
+        "learned": [] if learned is None else _learned(network, learned),
+        **({"unknown": unknowns} if unknowns else {}),
+    }
+
+
+def _in_use(routes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return where the packets of a prefix go: via a next hop, or to the link."""
+    return [
+        f"via {route['next_hop']}" if route["next_hop"] else f"dev {route['outgoing_interface']}"
+        for route in routes
+        if route["current_active"]
+    ]
+
+
+def _learned(network: Network, learned: Mapping[str, Any]) -> list[View]:
+    """Return a row for every prefix that the router has learned, and for those that it should."""
+    services = {f"{each}/32": name for name, each in network.load_balancer.services.items()}
+    speakers = {str(node.address): node.name for node in network.bgp_neighbors}
+    rows = []
+    for prefix in dict.fromkeys((*services, *learned)):
+        hops = [route["next_hop"] for route in learned.get(prefix, ()) if route["current_active"]]
+        wanted = speakers if prefix in services else {}
+        rows.append(
+            {
+                "destination": prefix,
+                "service": services.get(prefix),
+                "next_hops": [
+                    speakers.get(hop, hop)
+                    for hop in sorted(hops, key=lambda hop: ip_address(hop).packed)
+                ],
+                "missing": [name for hop, name in wanted.items() if hop not in hops],
+            }
+        )
+    return rows
