@@ -27,6 +27,7 @@ from goldentooth.twin.machine import Machine
 from goldentooth.twin.plan import OPERATOR
 from goldentooth.twin.power import Progress
 from goldentooth.twin.probe import PACKAGES
+from goldentooth.twin.stand_in_secrets import operator_environment, specimens, vault_host
 from goldentooth.twin.stand_ins import add_address, add_server, add_stand_ins, has_interfaces
 from goldentooth.twin.state import Record
 
@@ -52,6 +53,7 @@ class Construction:
         self.folder = state.folder(record.name)
         self.keys = HostKeys(self.folder / "keys")
         self.authority = Authority(self.folder / "keys")
+        self.specimens = specimens(network)
 
     def run(self, progress: Progress) -> None:
         """Make everything, from nothing, and boot the hosts.
@@ -65,7 +67,9 @@ class Construction:
         if told:
             progress(told)
         making_keys = self.keys.start(machine.name for machine in self.hosts)
-        self.authority.make(self.record.name, self.network.cert_sans)
+        vault = vault_host(self.network)
+        names = (*self.network.cert_sans, *([str(vault.address)] if vault else []))
+        self.authority.make(self.record.name, names)
         segment.make_segment(self.record.name)
         power.lay_links(self.record.name, self.record.machines, self.record.machines)
         if making_keys.wait():
@@ -113,13 +117,13 @@ class Construction:
         accounts = Accounts(needs_of(self.network, node).users)
         name_host(layer, self.record.name, node)
         add_accounts(layer, accounts, self.keys.public(HostKeys.OPERATOR))
-        place_files(layer, files, accounts)
+        place_files(layer, files, accounts, self.specimens)
         for unit in units_of(self.network, node, files):
             enable(layer, unit)
         add_stand_ins(layer, self.network, node, self.authority)
         if not self.record.bare:
             created = datetime.fromtimestamp(self.record.created, UTC)
-            record_applied(layer, self.network, node, files, created)
+            record_applied(layer, self.network, node, files, created, self.specimens)
         elif not has_interfaces(files):
             add_address(layer, self.network, node)
         layer.write(HostKeys.PATH, self.keys.private(node.name), mode=0o600)
@@ -145,6 +149,8 @@ class Construction:
         layer.write("/home/.ssh/id_ed25519.pub", self.keys.public(HostKeys.OPERATOR))
         layer.write("/home/.ssh/known_hosts", self.keys.known_hosts(names))
         layer.write("/home/ca.crt", self.authority.certificate.read_bytes())
+        environment = operator_environment(self.network, f"{HOME}/ca.crt")
+        state.write_environment(self.record.name, environment)
 
     def _names(self) -> dict[str, tuple[str, str, str]]:
         """Return short name, full name and address of every host that boots."""

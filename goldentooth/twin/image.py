@@ -27,6 +27,7 @@ from goldentooth.services import Service, all_services
 from goldentooth.twin.accounts import Accounts
 from goldentooth.twin.errors import TwinError
 from goldentooth.twin.layer import Layer
+from goldentooth.twin.stand_in_secrets import fill
 
 UNITS_OF_EVERY_HOST = ("ssh.service", "prometheus-node-exporter.service")
 
@@ -219,8 +220,10 @@ def name_host(layer: Layer, twin: str, node: Node) -> None:
     layer.write("/etc/machine-id", f"{machine_id}\n", mode=0o444)
 
 
-def place_files(layer: Layer, files: Iterable[PlacedFile], accounts: Accounts) -> None:
-    """Put a host's artifacts in their places.
+def place_files(
+    layer: Layer, files: Iterable[PlacedFile], accounts: Accounts, specimens: Mapping[str, str]
+) -> None:
+    """Put a host's artifacts in their places, with ``specimens`` in place of secrets.
 
     Raises:
         TwinError: if one is not in the build folder, or its owner is nobody on the host.
@@ -228,7 +231,8 @@ def place_files(layer: Layer, files: Iterable[PlacedFile], accounts: Accounts) -
     for file in files:
         try:
             owner = accounts.ids(file.owner)
-            layer.write(file.path, file.source.read_bytes(), mode=file.mode, owner=owner)
+            content = fill(file.source.read_bytes(), specimens)
+            layer.write(file.path, content, mode=file.mode, owner=owner)
         except LookupError as error:
             raise TwinError(
                 f"{file.host}: {file.path} is to belong to {file.owner}: {error.args[0]}",
@@ -238,8 +242,13 @@ def place_files(layer: Layer, files: Iterable[PlacedFile], accounts: Accounts) -
             raise TwinError(f"{file.host}: {file.path}: {error.strerror}", "render again") from None
 
 
-def record_applied(
-    layer: Layer, network: Network, node: Node, files: Iterable[PlacedFile], at: datetime
+def record_applied(  # noqa: PLR0917  # what it is made of
+    layer: Layer,
+    network: Network,
+    node: Node,
+    files: Iterable[PlacedFile],
+    at: datetime,
+    specimens: Mapping[str, str],
 ) -> None:
     """Leave on the host that ``files`` were applied to it ``at`` this time, stand-ins aside."""
     formats = {
@@ -248,7 +257,7 @@ def record_applied(
         for draft in service.drafts(network, node)
     }
     pairs = [
-        (file.artifact(formats.get(file.path, "plain")), file.source.read_bytes())
+        (file.artifact(formats.get(file.path, "plain")), fill(file.source.read_bytes(), specimens))
         for file in files
         if not file.is_stand_in
     ]

@@ -1,10 +1,11 @@
 """A stand-in's server: answers HTTP with the host's own name. Runs on the hosts.
 
-    stand_in_server.py PORT [CERTIFICATE KEY]
+    stand_in_server.py PORT [CERTIFICATE KEY [FOLDER]]
 
 ``/healthz``, ``/readyz`` and ``/livez`` answer ``ok``, ``/watch`` a line a second without end
 (as the API's watches do), everything else the host's name. With a certificate it speaks TLS.
-Started through a systemd socket it takes that one and needs no port.
+Started through a systemd socket it takes that one and needs no port. With a folder it answers
+with its files, by path, and 404 for others.
 
 Standard library only, and none of its modules that are slow to import (http.server, asyncio,
 threading): it starts on every host.
@@ -79,6 +80,12 @@ def _answer(stream: socket.socket, path: bytes, name: bytes) -> None:
             stream.sendall(name + b"\n")
             time.sleep(1)
     body = b"ok" if path in HEALTH else name + b"\n"
+    if len(sys.argv) > 4:
+        try:
+            with open(sys.argv[4] + os.path.normpath(path.decode()), "rb") as file:  # noqa: PTH123  # pathlib is slow to import
+                body = file.read()
+        except (OSError, ValueError):
+            head, body = head.replace(b"200 OK", b"404 Not Found"), b"{}"
     length = str(len(body)).encode()
     stream.sendall(head + b"Content-Length: " + length + b"\r\nConnection: close\r\n\r\n" + body)
 

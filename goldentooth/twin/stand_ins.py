@@ -9,6 +9,14 @@ from goldentooth.model import Network, Node
 from goldentooth.twin.image import PlacedFile, add_unit
 from goldentooth.twin.keys import Authority
 from goldentooth.twin.layer import Layer
+from goldentooth.twin.stand_in_secrets import (
+    VAULT_PORT,
+    VAULT_UNIT,
+    specimens,
+    vault_files,
+    vault_host,
+    vault_unit,
+)
 from goldentooth.twin.state import StandIn
 
 API_UNIT = "stand-in-api.service"
@@ -19,6 +27,8 @@ ADDRESS_UNIT = "stand-in-address.service"
 _SERVER = "/usr/lib/goldentooth-twin/stand_in_server.py"
 _CERTIFICATE = "/etc/kubernetes/pki/apiserver.crt"
 _KEY = "/etc/kubernetes/pki/apiserver.key"
+_VAULT_CERTIFICATE = "/usr/lib/goldentooth-twin/vault.crt"
+_VAULT_KEY = "/usr/lib/goldentooth-twin/vault.key"
 
 _API = """[Unit]
 Description=Stand-in for the Kubernetes API server
@@ -100,12 +110,15 @@ def list_stand_ins(
     planes = tuple(node.name for node in booted if node.is_control_plane)
     routers = tuple(node.name for node in booted if node.is_router)
     addresses = ", ".join(service_addresses(network))
+    vault = vault_host(network)
+    vaults = tuple(node.name for node in booted if node == vault)
     found = (
         StandIn("Debian with FRR", "the OPNsense router", routers),
         StandIn(
             f"web server on {network.kubernetes.api_port}", "the Kubernetes API server", planes
         ),
         StandIn("FRR", "MetalLB's BGP speaker", nodes),
+        StandIn(f"web server on {VAULT_PORT}", "Vault, with specimens of secrets", vaults),
         StandIn(f"{addresses} on lo", "kube-proxy", nodes),
         StandIn(f"web server on port 80 of {addresses}", "a service of type LoadBalancer", nodes),
         StandIn(ADDRESS_UNIT, "what installed the host", tuple(node.name for node in addressed)),
@@ -131,6 +144,13 @@ def add_server(shared: Layer) -> None:
 
 def add_stand_ins(layer: Layer, network: Network, node: Node, authority: Authority) -> None:
     """Put the stand-ins that ``node`` needs into its layer."""
+    if node == vault_host(network):
+        text = vault_unit(_SERVER, _VAULT_CERTIFICATE, _VAULT_KEY)
+        add_unit(layer, VAULT_UNIT, text, "multi-user.target")
+        layer.write(_VAULT_CERTIFICATE, authority.api_certificate.read_bytes())
+        layer.write(_VAULT_KEY, authority.api_key.read_bytes(), mode=0o600)
+        for path, content in vault_files(specimens(network)).items():
+            layer.write(path, content)
     if node.is_control_plane:
         port = network.kubernetes.api_port
         text = _API.format(server=_SERVER, port=port, certificate=_CERTIFICATE, key=_KEY)

@@ -179,6 +179,20 @@ def write_record(record: Record) -> None:
     _write(folder(record.name) / "record.json", record)
 
 
+def write_environment(name: str, environment: Mapping[str, str]) -> None:
+    """Keep what commands of the operator find in their environment."""
+    _write(folder(name) / "environment.json", environment)
+
+
+def read_environment(name: str) -> dict[str, str]:
+    """Return what commands of the operator find in their environment."""
+    try:
+        content = (folder(name) / "environment.json").read_bytes()
+    except FileNotFoundError:
+        return {}
+    return msgspec.json.decode(content, type=dict[str, str])
+
+
 def read_record(name: str) -> Record:
     """Return what is known of the twin ``name``.
 

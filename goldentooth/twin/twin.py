@@ -372,7 +372,8 @@ class Twin:
 
     def _environment(self, host: str) -> dict[str, str]:
         if host in {OPERATOR, CLIENT}:
-            return with_programs({**os.environ, "HOME": HOME})
+            stand_ins = state.read_environment(self.name) if host == OPERATOR else {}
+            return with_programs({**os.environ, **stand_ins, "HOME": HOME})
         terminal = {"TERM": os.environ["TERM"]} if "TERM" in os.environ else {}
         clocks = [
             clock_environment(fault.undo["library"])
