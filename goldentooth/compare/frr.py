@@ -437,12 +437,12 @@ def _normal_entry(words: list[str]) -> list[str]:
 
 
 def _normal_neighbor(words: list[str]) -> list[str]:
-    attribute, value = words[2], words[3:]
-    if attribute == "maximum-prefix" and value[1:2] == ["75"]:
+    attribute, value = words[2:3], words[3:]
+    if attribute == ["maximum-prefix"] and value[1:2] == ["75"]:
         value = [value[0], *value[2:]]
-    if attribute == "allowas-in" and value == ["3"]:
+    if attribute == ["allowas-in"] and value == ["3"]:
         value = []
-    return [*words[:3], *value]
+    return [*words[:2], *attribute, *value]
 
 
 def _normal_med(words: list[str]) -> list[str]:
