@@ -12,12 +12,15 @@ from goldentooth.report.table import counted
 if TYPE_CHECKING:
     from goldentooth.model import Network
     from goldentooth.report.checks import VerifyReport
+    from goldentooth.report.plan import DeployReport, Plan
     from goldentooth.report.render import RenderReport
     from goldentooth.rules import Finding
 
 HOST_COLUMNS = ("host", "address", "roles", "interface", "hardware", "architecture")
 FINDING_COLUMNS = ("rule", "severity", "subject", "message", "remedy", "where", "accepted")
 RENDER_COLUMNS = ("host", "service", "path", "owner", "mode", "bytes", "changed")
+PLAN_COLUMNS = ("host", "action", "service", "path", "detail")
+DEPLOY_COLUMNS = ("host", "outcome", "why")
 CHECK_COLUMNS = ("host", "service", "check", "state", "expected", "seen")
 
 
@@ -117,7 +120,57 @@ def checks_html(report: VerifyReport) -> str:
     return fragment(table(("check", "host", "state", "expected", "seen"), rows, caption=caption))
 
 
-_KINDS = {"error": "bad", "failed": "bad", "warning": "unknown", "unknown": "unknown"}
+def plan_rows(plan: Plan) -> Iterator[tuple[str, ...]]:
+    """Yield a row of :data:`PLAN_COLUMNS` for each change, and for what is in its way."""
+    for host in plan.hosts:
+        for change in host.changes:
+            yield host.host, change.action.value, change.service, change.path, change.detail
+        for item in host.blocked:
+            yield host.host, item.state.value, item.service, item.subject, item.detail
+        if host.unknown:
+            yield host.host, "unknown", "", "", host.unknown.reason
+
+
+def plan_html(plan: Plan) -> str:
+    """Return every change, what it does to what runs, and the diffs."""
+    rows = (
+        (host, _chip(action), service, path, detail)
+        for host, action, service, path, detail in plan_rows(plan)
+    )
+    diffs = (
+        element("details", element("summary", f"{host.host} {name}"), diff_html(diff))
+        for host in plan.hosts
+        for name, diff in (
+            *((change.path, change.diff) for change in host.changes),
+            *((item.subject, item.diff) for item in host.blocked),
+        )
+        if diff
+    )
+    acts = (
+        element("div", f"{host.host}: {each.kind}: {each.command}", class_="muted")
+        for host in plan.hosts
+        for each in host.activations
+    )
+    caption = plan.table().rpartition("\n")[2]
+    return fragment(table(PLAN_COLUMNS, rows, caption=caption), *acts, *diffs)
+
+
+def deploy_rows(report: DeployReport) -> Iterator[tuple[str, ...]]:
+    """Yield a row of :data:`DEPLOY_COLUMNS` for each host."""
+    for outcome in report.outcomes:
+        yield outcome.host, outcome.word, outcome.reason
+
+
+def deploy_html(report: DeployReport) -> str:
+    """Return a line a host, and a count."""
+    caption = report.table().rpartition("\n")[2]
+    return fragment(table(DEPLOY_COLUMNS, deploy_rows(report), caption=caption))
+
+
+_KINDS = {
+    **dict.fromkeys(("error", "failed", "drift", "conflict", "remove"), "bad"),
+    **dict.fromkeys(("warning", "unknown", "change", "no baseline"), "unknown"),
+}
 
 
 def _chip(word: str) -> Html:

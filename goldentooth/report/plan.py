@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from goldentooth.deployment import CONFIRMED, UNCHANGED, Outcome
 from goldentooth.plan import FORMAT, Action, HostPlan
-from goldentooth.report.table import counted, format_table, paint
+from goldentooth.report.table import counted, format_table, paint, paint_diff
 
 DEPLOY_FORMAT = "goldentooth-net/deploy/1"
 
@@ -21,7 +21,9 @@ _SIGNS = {
     Action.RECORD: ("=", "dim"),
     Action.LOAD: (">", "blue"),
 }
-_COLOURS = {"+": "green", "-": "red", "@": "blue"}
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,22 @@ class Plan:
 
     def __repr__(self) -> str:
         return self.table()
+
+    def _repr_html_(self) -> str:
+        from goldentooth.report.notebook import plan_html
+
+        return plan_html(self)
+
+    def to_frame(self) -> DataFrame:
+        """Return a pandas frame, a row a change or what is in the way.
+
+        Raises:
+            UsageError: if pandas is not installed.
+        """
+        from goldentooth.report.frames import make_frame
+        from goldentooth.report.notebook import PLAN_COLUMNS, plan_rows
+
+        return make_frame(PLAN_COLUMNS, plan_rows(self))
 
     @property
     def blocked(self) -> tuple[HostPlan, ...]:
@@ -123,23 +141,17 @@ def _host_lines(host: HostPlan, *, colour: bool) -> Iterator[str]:
             on=colour,
         )
         if change.action not in {Action.RECORD, Action.LOAD}:
-            yield from _diff_lines(change.diff, colour=colour)
+            yield from paint_diff(change.diff, colour=colour, indent="      ")
     for item in host.blocked:
         detail = f" ({item.detail})" if item.detail else ""
         words = f"  ! {item.state.value} {item.subject} [{item.service}]{detail}"
         yield paint(words, "red", on=colour)
-        yield from _diff_lines(item.diff, colour=colour)
+        yield from paint_diff(item.diff, colour=colour, indent="      ")
     for activation in host.activations:
         yield f"  {activation.kind}: {activation.command}"
     if host.activations:
         yield from (f"    {told}" for told in host.disturbs or ("no session is touched",))
     yield ""
-
-
-def _diff_lines(diff: str, *, colour: bool) -> Iterator[str]:
-    for line in diff.splitlines():
-        hue = _COLOURS.get(line[:1])
-        yield f"      {paint(line, hue, on=colour) if hue else line}"
 
 
 @dataclass(frozen=True)
@@ -156,6 +168,22 @@ class DeployReport:
 
     def __repr__(self) -> str:
         return self.table()
+
+    def _repr_html_(self) -> str:
+        from goldentooth.report.notebook import deploy_html
+
+        return deploy_html(self)
+
+    def to_frame(self) -> DataFrame:
+        """Return a pandas frame, a row a host.
+
+        Raises:
+            UsageError: if pandas is not installed.
+        """
+        from goldentooth.report.frames import make_frame
+        from goldentooth.report.notebook import DEPLOY_COLUMNS, deploy_rows
+
+        return make_frame(DEPLOY_COLUMNS, deploy_rows(self))
 
     @property
     def status(self) -> int:

@@ -75,7 +75,7 @@ def paint_diff(diff: str, *, colour: bool, indent: str = "") -> list[str]:
     """Return the lines of a unified diff as a terminal may show them."""
     lines = []
     for line in diff.removesuffix("\n").split("\n") if diff else ():
-        kind, shown = diff_line_kind(line), indent + printable(line)
+        kind, shown = diff_line_kind(line), indent + printable(line) if line.strip() else ""
         is_painted = colour and kind in _DIFF_COLOURS
         lines.append(paint(shown, _DIFF_COLOURS[kind]) if is_painted else shown)
     return lines

@@ -20,7 +20,7 @@ SCHEMA = json.loads((ROOT / "docs/schemas/verify.schema.json").read_text())
 
 
 def report(*states: State, seen: str = "seen") -> VerifyReport:
-    checks = open_project(ROOT / "config.yaml").checks(hosts=["fenn"])
+    checks = open_project(ROOT / "config.yaml").checks(hosts=["fenn"], services=["frr", "routes"])
     results = tuple(
         CheckResult(check, service, Outcome(state, seen))
         for (service, check), state in zip(checks, states, strict=False)
