@@ -72,7 +72,8 @@ def _intent(
 
 
 def _observations(service: Service, network: Network, node: Node) -> Iterator[Observation]:
-    if node.platform == "linux" and (units := service.units(network, node)):
+    has_daemon = any(each.kind != "set" for each in service.activate(network, node))
+    if node.platform == "linux" and has_daemon and (units := service.units(network, node)):
         yield UnitsActive(service.name, units)
     yield from service.observe(network, node)
 

@@ -157,7 +157,7 @@ verb_stage() {
   folder=$state/deployments/$1
   umask 077
   rm -rf "$folder" && mkdir -p "$folder" || return
-  if tar --extract --no-same-owner --no-same-permissions --directory="$folder" && stage_may "$folder" && stage_kept "$folder"; then
+  if tar --extract --touch --no-same-owner --no-same-permissions --directory="$folder" && stage_may "$folder" && stage_kept "$folder"; then
     echo staged >"$folder/state" && rm -rf "$state/scratch" && mkdir "$state/scratch" &&
       ln -sfn "deployments/$1/new" "$state/staged" && sync -f "$folder" && return
   fi

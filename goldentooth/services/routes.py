@@ -95,7 +95,10 @@ class Routes:
         The interface that the operator comes in by is never taken down.
         """
         path = _interface_path(node)
-        activations = [Activation(f"@routes {path}", (path,), kind="set")]
+        activations = [
+            Activation("systemctl enable --quiet networking.service", (path,), kind="set"),
+            Activation(f"@routes {path}", (path,), kind="set"),
+        ]
         if wireless := node.facts.wireless_interface:
             activations.append(
                 Activation(
