@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -181,11 +181,18 @@ class DriftReport:
         for index, host in enumerate(self.hosts, start=1):
             if host.status:
                 lines[index] = paint(lines[index], _STATUS_COLOURS[host.status], on=colour)
-        blocks = [
-            _block(host.host, row, colour=colour) for host in self.hosts for row in _bad(host)
-        ]
+        blocks = [_block(names, row, colour=colour) for row, names in self._bad().items()]
         summary = paint(self.summary, _STATUS_COLOURS[self.status], on=colour)
         return "\n".join(("\n".join(lines), "", *blocks, summary))
+
+    def _bad(self) -> dict[Item, list[str]]:
+        """Return all that is not in sync, what is the same on several hosts once, with them."""
+        bad: dict[Item, list[str]] = {}
+        for host in self.hosts:
+            for row in _rows(host):
+                if row.state is not DriftState.IN_SYNC:
+                    bad.setdefault(row, []).append(host.host)
+        return bad
 
 
 _STATUS_COLOURS = {0: "green", 1: "red", 2: "yellow"}
@@ -203,19 +210,16 @@ def _rows(host: HostDrift) -> Iterator[Item]:
     yield from host.items
 
 
-def _bad(host: HostDrift) -> Iterator[Item]:
-    return (row for row in _rows(host) if row.state is not DriftState.IN_SYNC)
-
-
 def _count(host: HostDrift, state: DriftState) -> int | str:
     count = len(host.in_state(state)) + (host.state is state)
     return count or ("-" if state is not DriftState.IN_SYNC else 0)
 
 
-def _block(host: str, row: Item, *, colour: bool) -> str:
-    """Return what is to be said of one that is not in sync, and its diff."""
+def _block(hosts: Sequence[str], row: Item, *, colour: bool) -> str:
+    """Return what is to be said of one that is not in sync on ``hosts``, and its diff."""
     word = paint(row.state.value, _STATUS_COLOURS[state_status(row.state)], on=colour)
-    place = f"{host} {row.service}: {row.subject}" if row.subject else host
+    names = ", ".join(hosts)
+    place = f"{names} {row.service}: {row.subject}" if row.subject else names
     head = f"{word}  {paint(place, 'bold', on=colour)}"
     detail = [f"    {printable(line)}" for line in row.detail.splitlines()]
     return "\n".join((head, *detail, *paint_diff(row.diff, colour=colour, indent="    "), ""))

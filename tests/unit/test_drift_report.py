@@ -45,6 +45,12 @@ def test_the_table_names_what_is_not_in_sync_and_shows_its_lines() -> None:
     assert text.endswith("\n3 hosts: 1 drift, 1 not loaded, 1 unreachable (allyrion, jast)")
 
 
+def test_what_is_the_same_on_several_hosts_is_said_once() -> None:
+    lines = report(drifted("allyrion"), unreachable("jast"), drifted("fenn")).table().splitlines()
+    assert "drift  allyrion, fenn haproxy: /etc/haproxy/haproxy.cfg" in lines
+    assert sum("@@ -12,3 +12,3 @@" in line for line in lines) == 1
+
+
 def test_what_a_host_holds_cannot_steer_the_terminal() -> None:
     text = mixed().table()
     assert "\x1b" not in text
