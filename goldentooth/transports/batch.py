@@ -105,9 +105,9 @@ def _output(stdout: bytes, stderr: bytes, status: int, ending: Sequence[bytes]) 
     )
 
 
-def explain_silence(stderr: bytes, user: str) -> TransportError:
+def explain_silence(said: bytes, user: str) -> TransportError:
     """Return what it means that the program did not begin, from what was said instead."""
-    lines = [line.strip() for line in stderr.decode(errors="replace").splitlines()]
+    lines = [line.strip() for line in said.decode(errors="replace").splitlines()]
     lines = [line for line in lines if line]
     complaint = lines[-1] if lines else "nothing was said"
     told = "\n".join(lines)

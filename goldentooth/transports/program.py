@@ -108,10 +108,13 @@ class ProgramTransport:
         mark = f"mark-{secrets.token_hex(12)}"
         line, program = as_root() if self._user == "root" else (AS_USER, b"")
         request = request_bytes(commands, mark, aside=aside, seconds=self._bounds.command_seconds)
-        asked = sum(command.seconds or 0 for command in commands)
+        # what changes something is not left half done for the bound of a read
+        asked = 0 if aside else sum(command.seconds or 0 for command in commands)
         seconds = max(self._bounds.host_seconds, asked)
         answer = self._call(Call(line, program + request, ending(mark), seconds))
         outputs = parse_answer(answer.stdout, len(commands), mark)
         if outputs is None:
-            raise answer.failure or explain_silence(answer.stderr, self._user)
+            raise answer.failure or explain_silence(
+                answer.stdout + b"\n" + answer.stderr, self._user
+            )
         return outputs, answer.failure
