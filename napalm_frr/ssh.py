@@ -29,7 +29,7 @@ from napalm.base.exceptions import (
 
 T = TypeVar("T")
 
-_PATH = "PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin LC_ALL=C; export PATH LC_ALL"
+_PATH = "PATH=$PATH:/usr/local/bin:/usr/local/sbin:/usr/sbin:/sbin LC_ALL=C; export PATH LC_ALL"
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ class Ssh:
         hostname: name, address or alias of the SSH configuration.
         username: None leaves it to the SSH configuration.
         password: None leaves it to keys and agent.
-        timeout: seconds for connecting, and for each :meth:`run` unless it says otherwise.
+        timeout: seconds for connecting unless the options say otherwise, and for each
+            :meth:`run` unless it says so.
         options: NAPALM's ``optional_args``; README.md lists those that are used.
     """
 
@@ -70,7 +71,8 @@ class Ssh:
         self._timeout = timeout
         self._shell = "exec sudo -n sh" if options.get("use_sudo") else "exec sh"
         arguments = _arguments(username, password, options)
-        self._client = _wait(_connect(hostname, timeout, arguments), timeout + 1)
+        seconds = options.get("connect_timeout", timeout)
+        self._client = _wait(_connect(hostname, seconds, arguments), seconds + 1)
 
     @property
     def is_open(self) -> bool:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 CONNECTION = "napalm"
 """Connection options of this name (`extras`) are NAPALM's; README.md of napalm_frr lists them."""
 
-_TIMEOUT = 30
+_CONNECT_TIMEOUT, _TIMEOUT = 10, 30
 """Seconds to connect, and for one getter, unless the connection options say otherwise."""
 
 Reads = Mapping[str, tuple[str, Mapping[str, Any]]]
@@ -166,10 +166,11 @@ def _driver(task: Task) -> Any:
     host = task.host
     if CONNECTION not in host.connections:
         extras = host.get_connection_parameters(CONNECTION).extras or {}
+        options = {"connect_timeout": _CONNECT_TIMEOUT, **extras.get("optional_args", {})}
         host.open_connection(
             CONNECTION,
             configuration=task.nornir.config,
             platform="frr",
-            extras={"timeout": _TIMEOUT, **extras},
+            extras={"timeout": _TIMEOUT, **extras, "optional_args": options},
         )
     return host.connections[CONNECTION].connection

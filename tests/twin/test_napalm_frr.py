@@ -6,11 +6,13 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from textwrap import dedent, indent
 from typing import Any
 
 import pytest
 
+import napalm_frr
 from goldentooth.model import Network
 from goldentooth.twin import Twin
 
@@ -320,7 +322,7 @@ def test_what_nobody_confirms_is_taken_back_by_the_host(
         host,
         f"""
         driver.load_merge_candidate(config={_MERGE!r})
-        driver.commit_config(revert_in=8)
+        driver.commit_config(revert_in=12)
         pending = driver.has_pending_commit()
         driver.load_merge_candidate(config="hostname other\\n")
         result = [pending, caught(driver.commit_config, revert_in=60)]
@@ -332,7 +334,8 @@ def test_what_nobody_confirms_is_taken_back_by_the_host(
     assert "waits to be confirmed" in errors[1]
     assert _MERGE in _running(twin, host)
     assert _file(twin, host) == startup  # a reboot would take it back, too
-    _wait(lambda: _running(twin, host) == running)
+    # systemd's timers are up to a minute late unless they are told to be exact
+    _wait(lambda: _running(twin, host) == running, seconds=30)
     assert _file(twin, host) == startup
     assert _resets(twin, host) == sessions
     after = drive(host, "result = [driver.has_pending_commit(), caught(driver.confirm_commit)]")
@@ -380,6 +383,18 @@ def test_a_pending_commit_is_rolled_back_at_once(host: str, twin: Twin, drive: D
     assert pending is False
     assert _running(twin, host) == running
     assert _file(twin, host) == startup
+
+
+@pytest.mark.parametrize("host", ["router"], indirect=True)
+def test_the_example_of_the_readme_does_what_it_says(host: str, twin: Twin) -> None:
+    readme = Path(napalm_frr.__file__).with_name("README.md").read_text()
+    example = readme.split("```python\n")[1].split("```")[0]
+
+    done = twin.run([sys.executable, "-c", example])
+
+    assert done.returncode == 0, done.stderr.decode()
+    assert b"+ip prefix-list LAB seq 5 permit 10.9.0.0/16" in done.stdout
+    assert "ip prefix-list LAB seq 5 permit 10.9.0.0/16" in _file(twin, host)
 
 
 def test_what_is_no_configuration_is_refused_when_loaded(twin: Twin, drive: Drive) -> None:
@@ -430,6 +445,58 @@ def test_a_commit_needs_a_candidate_and_a_rollback_a_commit(twin: Twin, drive: D
     assert [error[0] for error in found] == ["CommitError", "CommitError"]
 
 
+@pytest.fixture
+def reader(twin: Twin) -> Iterator[str]:
+    """Return a user on fenn who may read FRR, and run a shell as root by sudo."""
+    name = "napalm"
+    script = f"""
+        useradd --create-home --shell /bin/sh --groups frrvty {name} &&
+        mkdir -m 700 /home/{name}/.ssh && cat >/home/{name}/.ssh/authorized_keys &&
+        chown -R {name}: /home/{name}/.ssh &&
+        echo '{name} ALL=(root) NOPASSWD: /usr/bin/sh' >/etc/sudoers.d/{name}
+    """
+    key = twin.run(["sh", "-c", "cat ~/.ssh/id_ed25519.pub"]).stdout
+    done = twin.exec("fenn", ["sh", "-c", script], stdin=key)
+    assert done.returncode == 0, done.stderr.decode()
+    yield name
+    twin.exec("fenn", ["sh", "-c", f"rm /etc/sudoers.d/{name}; userdel --remove {name}"])
+
+
+def test_a_member_of_frrvty_reads_and_does_not_configure(
+    twin: Twin, drive: Drive, reader: str
+) -> None:
+    neighbors, refused = drive(
+        "fenn",
+        f"""
+        neighbors = driver.get_bgp_neighbors()["global"]["peers"]
+        driver.load_merge_candidate(config={_MERGE!r})
+        result = [neighbors, caught(driver.commit_config)]
+        """,
+        user=reader,
+    )
+
+    assert neighbors["10.4.0.1"]["is_up"] is True
+    assert refused[0] == "CommitError"
+    assert "Permission denied" in refused[1]
+    assert _MERGE not in _running(twin, "fenn")
+
+
+@pytest.mark.parametrize("host", ["fenn"], indirect=True)
+def test_with_sudo_a_user_configures(host: str, twin: Twin, drive: Drive, reader: str) -> None:
+    drive(
+        host,
+        f"""
+        driver.load_merge_candidate(config={_MERGE!r})
+        driver.commit_config()
+        result = None
+        """,
+        user=reader,
+        options={"use_sudo": True},
+    )
+
+    assert _MERGE in _running(twin, host)
+
+
 # -- who it speaks to --------------------------------------------------------------------
 
 
@@ -441,6 +508,21 @@ def test_another_host_key_is_refused(twin: Twin) -> None:
 
 def test_an_unknown_user_is_refused(twin: Twin) -> None:
     assert _opening(twin, "fenn", user="nobody") == "ConnectAuthError"
+
+
+def test_another_key_of_the_user_is_refused(twin: Twin) -> None:
+    twin.run(["sh", "-c", "ssh-keygen -q -t ed25519 -N '' -f ~/other"])
+
+    assert _opening(twin, "fenn", options={"key_file": "~/other"}) == "ConnectAuthError"
+    assert _opening(twin, "fenn", options={"key_file": "~/.ssh/id_ed25519"}) == ""
+
+
+def test_only_the_known_hosts_that_are_named_are_known(twin: Twin) -> None:
+    twin.run(["sh", "-c", "grep ^router ~/.ssh/known_hosts >~/known"])
+    options = {"known_hosts": "~/known"}
+
+    assert _opening(twin, "router", options=options) == ""
+    assert _opening(twin, "fenn", options=options) == "ConnectionException"
 
 
 def test_a_dead_host_is_no_hang(twin: Twin) -> None:
