@@ -11,6 +11,7 @@ from nornir.core.configuration import Config
 from nornir.core.plugins.connections import ConnectionPluginRegister
 
 from goldentooth.errors import GoldentoothError, UsageError
+from goldentooth.transports.bounds import Bounds
 from goldentooth.validation import shown_value
 from goldentooth.yamlfile import display_path, read_document
 
@@ -81,6 +82,10 @@ def _refuse_odd_sections(path: Path) -> None:
                 f"{document.where((section,))}: {section} {shown_value(value)} is not a mapping\n"
                 "    write `key: value` lines below it, or leave it away"
             )
+    Bounds.of(
+        document.value.get("user_defined", {}),
+        lambda *setting: document.where(("user_defined", *setting)),
+    )
 
 
 class _PluginsOnDemand(dict[str, Any]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,14 @@ from goldentooth.validation import did_you_mean, shown_value
 if TYPE_CHECKING:
     from nornir.core.configuration import Config
 
-_WHERE = "user_defined: transport"
+Where = Callable[..., object]
+"""From the path of a setting, its place: a file and a line, if they are known."""
+
 _MOST = 86400.0
+
+
+def _in_config(*path: str) -> str:
+    return f"config.yaml: user_defined: {': '.join(path)}"
 
 
 @dataclass(frozen=True)
@@ -32,25 +38,26 @@ class Bounds:
     """All hosts of one run."""
 
     @classmethod
-    def of(cls, user_defined: Mapping[str, Any], where: str = "config.yaml") -> Bounds:
+    def of(cls, user_defined: Mapping[str, Any], where: Where = _in_config) -> Bounds:
         """Return the bounds that ``user_defined``, of Nornir's configuration, sets.
 
+        ``where`` says where a setting stands, from its path.
+
         Raises:
-            UsageError: if a key is not known or a value is no number of seconds; it begins
-                with ``where``.
+            UsageError: if a key is not known or a value is no number of seconds.
         """
         settings = user_defined.get("transport")
         if settings is None:
             return cls()
         if not isinstance(settings, Mapping):
             raise UsageError(
-                f"{where}: {_WHERE} {shown_value(settings)} is not a mapping\n"
+                f"{where('transport')}: transport {shown_value(settings)} is not a mapping\n"
                 "    write `key: value` lines below it, or leave it away"
             )
-        return cls().changed(settings, f"{where}: {_WHERE}")
+        return cls().changed(settings, lambda key: where("transport", key))
 
-    def changed(self, settings: Mapping[str, Any], where: str) -> Bounds:
-        """Return them with ``settings``, which are named in errors as standing at ``where``.
+    def changed(self, settings: Mapping[str, Any], where: Where) -> Bounds:
+        """Return them with ``settings``.
 
         Raises:
             UsageError: as :meth:`of` does.
@@ -58,11 +65,12 @@ class Bounds:
         known = [field.name for field in fields(self)]
         for key, value in settings.items():
             if key not in known:
-                raise UsageError(f"{where}: unknown key {key!r}: {did_you_mean(str(key), known)}")
+                near = did_you_mean(str(key), known)
+                raise UsageError(f"{where(str(key))}: unknown key {key!r} in transport: {near}")
             is_number = isinstance(value, int | float) and not isinstance(value, bool)
             if not is_number or not 0 < value <= _MOST:
                 raise UsageError(
-                    f"{where}: {key} {shown_value(value)} is not a number of seconds\n"
+                    f"{where(key)}: {key} {shown_value(value)} is not a number of seconds\n"
                     f"    write one over 0, up to {_MOST:.0f}"
                 )
         return replace(self, **{key: float(value) for key, value in settings.items()})
@@ -79,4 +87,4 @@ def take_bounds(options: MutableMapping[str, Any], configuration: Config | None)
     user_defined = configuration.user_defined if configuration else {}
     names = [field.name for field in fields(Bounds)]
     own = {name: options.pop(name) for name in names if name in options}
-    return Bounds.of(user_defined).changed(own, "connection_options: extras")
+    return Bounds.of(user_defined).changed(own, lambda key: f"connection_options: extras: {key}")

@@ -306,6 +306,11 @@ def _connect(
                 "the host key is not the known one; it is not spoken to."
                 " If the key was changed on purpose, replace it in known_hosts"
             ) from error
+        if "device_type" in said:
+            raise UsageError(
+                f"platform {target[-1]!r} is no device type of Netmiko: set the platform of"
+                " connection_options: goldentooth_cli, as in linux or cisco_ios"
+            ) from error
         kind = UsageError if isinstance(error, ValueError) else UnreachableError
         raise kind(_first_line(error)) from error
     return plugin
