@@ -19,6 +19,7 @@ from goldentooth.journal import BEGIN, CHANGING, END, FINAL, LEFT, Entry, Writer
 from goldentooth.plan import HostPlan, judge_commands, stage_archive
 from goldentooth.secrets import redact
 from goldentooth.transports import Command
+from goldentooth.transports.batch import OUTPUT_LIMIT
 
 if TYPE_CHECKING:
     from threading import Event
@@ -36,6 +37,8 @@ _LOCK_MARGIN = 300
 
 _STEP_SECONDS = 60.0
 _WHY_BYTES = 1000
+_LARGEST = OUTPUT_LIMIT // 2
+"""Bytes that are sent to one host: live files and their copies must fit into one answer."""
 _POLL_SECONDS = 0.5
 
 
@@ -231,6 +234,10 @@ class Rollout:
                 at=at,
                 by=self._by,
             )
+            if len(packed) > _LARGEST:
+                reason = f"its files and their copies are larger than {_LARGEST >> 20} MiB"
+                self._board.set(host, words.REFUSED, f"{reason}: they could not be read back")
+                continue
             prepare = (
                 Command(f"@lock {self.name} {self._by} {lifetime}"),
                 Command(f"@stage {self.name}", packed, _STEP_SECONDS),

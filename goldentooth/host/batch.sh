@@ -14,7 +14,7 @@ export PATH LC_ALL
 umask 022
 
 protocol=1
-output_limit=16777216 # bytes of standard output that are answered of one command
+output_limit=67108864 # bytes of standard output that are answered of one command
 error_limit=65536
 allowed= # the list of what may be run; none: anything
 newline='

@@ -119,12 +119,12 @@ verb_lock() {
   is_id "$1" && alone || return
   boot=$(cat /proc/sys/kernel/random/boot_id) now=$(seconds_since_boot)
   is_armed && return 76
-  if IFS=$tab read -r id owner since its_boot until <"$state/lock"; then
-    if [ "$id" != "$1" ] && [ "$its_boot" = "$boot" ] && [ "$until" -gt "$now" ]; then
+  if [ -s "$state/lock" ] && IFS=$tab read -r id owner since its_boot until <"$state/lock"; then
+    if [ "$id" != "$1" ] && [ "$its_boot" = "$boot" ] && [ "${until:-0}" -gt "$now" ]; then
       complain "held by $owner since $since ($id), for $((until - now)) s more"
       return 75
     fi
-  fi 2>/dev/null
+  fi
   printf '%s\t%s\t%s\t%s\t%s\n' "$1" "$2" "$(date -u +%FT%TZ)" "$boot" "$((now + $3))" >"$state/lock.new" &&
     mv -f "$state/lock.new" "$state/lock"
 }
@@ -309,6 +309,7 @@ verb_swap() {
       return 73
     }
   done <"$folder/plan"
+  echo swapping >"$folder/state" || return
   while IFS=$tab read -r action path owner mode _; do
     case $action in
       put) put "$folder/new$path" "$path" "$owner" "$mode" || return ;;
@@ -415,11 +416,7 @@ verb_rollback() {
     return 70
   fi
   failed=0
-  while IFS=$tab read -r _ path _; do
-    rm -f -- "${path%/*}"/.goldentooth-??????
-    put_back "$before/files$path" "$path" || { failed=$?; complain "$path could not be put back"; }
-  done <"$folder/plan"
-  while IFS= read -r into; do rmdir -- "$into"; done <"$before/folders" 2>/dev/null
+  [ "$(cat "$folder/state")" = armed ] || put_back_files # else what is there may be somebody's edit
   put_back_record || { failed=$?; complain "the record could not be put back"; }
   [ "$failed" = 0 ] || return 74
   why=${2:-$(head -c 1000 | tr -cd '[:print:]')}
@@ -437,6 +434,15 @@ verb_rollback() {
   disarm
   unstage "$1"
   [ "$(cut -f1 <"$state/lock" 2>/dev/null)" != "$1" ] || rm -f "$state/lock"
+}
+
+put_back_files() {
+  while IFS=$tab read -r _ path _; do
+    rm -f -- "${path%/*}"/.goldentooth-??????
+    put_back "$before/files$path" "$path" || { failed=$?; complain "$path could not be put back"; }
+  done <"$folder/plan"
+  while IFS= read -r into; do rmdir -- "$into"; done <"$before/folders" 2>/dev/null
+  return 0
 }
 
 put_back_record() {

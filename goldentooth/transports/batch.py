@@ -19,10 +19,10 @@ from goldentooth.transports import Command
 AS_USER = f"exec env LC_ALL=C sudo -n {INSTALLED}"
 """What a user other than root execs."""
 
-OUTPUT_LIMIT = 16 * 1024 * 1024
+OUTPUT_LIMIT = 64 * 1024 * 1024
 """Bytes of standard output that are kept of one command."""
 
-EVERY_LIMIT = 8 * OUTPUT_LIMIT
+EVERY_LIMIT = 2 * OUTPUT_LIMIT
 """Bytes that a host may answer in one exchange."""
 
 _PROTOCOL = b"1"

@@ -16,6 +16,7 @@ from goldentooth.errors import PrivilegeError, TransportError, UnreachableError,
 from goldentooth.host import program
 from goldentooth.transports import Command
 from goldentooth.transports.batch import (
+    OUTPUT_LIMIT,
     as_root,
     explain_silence,
     parse_answer,
@@ -85,7 +86,7 @@ def test_a_large_output_and_large_errors_do_not_mix(*, aside: bool) -> None:
 def test_endless_output_is_bounded_and_said_to_be(*, aside: bool) -> None:
     endless, fine = run("cat /dev/zero", "echo fine", aside=aside, seconds=2)
     assert endless.is_truncated
-    assert len(endless.stdout) == 16 * 1024 * 1024
+    assert len(endless.stdout) == OUTPUT_LIMIT
     assert fine == Output(b"fine\n")
 
 
