@@ -145,12 +145,12 @@ class DriftReport:
                 Gauge(
                     "goldentooth_drift_last_run_timestamp_seconds",
                     "When the last run began.",
-                    (({}, self.started.timestamp()),),
+                    (({}, int(self.started.timestamp())),),
                 ),
                 Gauge(
                     "goldentooth_drift_last_success_timestamp_seconds",
                     "When the last run began that could tell how every host stands.",
-                    (({}, success.timestamp()),) if success else (),
+                    (({}, int(success.timestamp())),) if success else (),
                 ),
                 Gauge(
                     "goldentooth_drift_duration_seconds",

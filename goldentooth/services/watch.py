@@ -28,7 +28,8 @@ SYSTEMD = Judge(
 UNITS = "/etc/systemd/system"
 TIMER = "goldentooth-drift.timer"
 TIMER_PATH = f"{UNITS}/{TIMER}"
-SERVICE_PATH = f"{UNITS}/goldentooth-drift.service"
+DRIFT_SERVICE = "goldentooth-drift.service"
+SERVICE_PATH = f"{UNITS}/{DRIFT_SERVICE}"
 RULES_PATH = "/etc/prometheus/rules/goldentooth-drift.yml"
 METRICS_FOLDER = "/var/lib/prometheus/node-exporter"
 """Where Debian's node exporter looks for metrics of others."""
@@ -98,39 +99,45 @@ class Watch:
             yield DriftTimer(node.name, node.name)
 
     def observe(self, network: Network, node: Node) -> Iterator[Observation]:
-        """Yield the timer as systemd has it, on a controller."""
+        """Yield the units as systemd has read them, on a controller."""
         if _is_controller(network, node):
-            yield TimerState()
+            yield UnitsLoaded()
 
     def folders(self, network: Network, node: Node) -> tuple[str, ...]:  # noqa: ARG002  # the interface
         """Return none: others have units and rules too."""
         return ()
 
 
-_SHOW = f"systemctl show --property=ActiveState,UnitFileState,NeedDaemonReload {TIMER}"
+_STATE = f"systemctl is-active {TIMER}"
+_LOADED = f"systemctl show --property=Id,UnitFileState,NeedDaemonReload {TIMER} {DRIFT_SERVICE}"
 
 
 @dataclass(frozen=True)
-class TimerState(Observation):
-    """The timer as systemd has it: anybody can stop it, and its file stays the same."""
+class UnitsLoaded(Observation):
+    """The units as systemd has read them: it does so when it is told, not when a file changes."""
 
-    subject = "the timer for drift"
+    subject = "systemd's units for drift"
 
     def reads(self) -> tuple[str, ...]:
-        """The timer's properties (systemctl(1), show)."""
-        return (_SHOW,)
+        """Their properties, a block each (systemctl(1), show)."""
+        return (_LOADED,)
 
     def compare(self, seen: Seen) -> Difference | None:
-        """Compare with a timer that waits, is started at boot, and is the file that is there."""
+        """Compare with units that were read since, and a timer that is started at boot."""
         if TIMER_PATH not in seen.expected:
             return None
-        runs = tuple(sorted(succeeded(seen.outputs, _SHOW).text.split()))
-        wanted = ("ActiveState=active", "NeedDaemonReload=no", "UnitFileState=enabled")
-        if wanted == runs:
+        blocks = succeeded(seen.outputs, _LOADED).text.strip().split("\n\n")
+        units = [dict(line.split("=", 1) for line in block.splitlines()) for block in blocks]
+        runs = tuple(f"{unit['Id']} {unit['UnitFileState']}" for unit in units)
+        wanted = (f"{TIMER} enabled", f"{DRIFT_SERVICE} static")
+        if wanted != runs:
+            words = ", ".join(now for want, now in zip(wanted, runs, strict=True) if want != now)
+            return Difference(Verdict.DRIFT, words, wanted, runs)
+        old = [unit["Id"] for unit in units if unit["NeedDaemonReload"] != "no"]
+        if not old:
             return None
-        words = ", ".join(now for want, now in zip(wanted, runs, strict=True) if want != now)
-        is_old = words == "NeedDaemonReload=yes"
-        return Difference(Verdict.NOT_LOADED if is_old else Verdict.DRIFT, words, wanted, runs)
+        detail = f"{', '.join(old)} is older than its file: systemctl daemon-reload"
+        return Difference(Verdict.NOT_LOADED, detail)
 
 
 @dataclass(frozen=True)
@@ -151,14 +158,13 @@ class DriftTimer(Check):
         return f"{TIMER} is active"
 
     def reads(self) -> tuple[str, ...]:
-        """The timer's properties."""
-        return (_SHOW,)
+        """What systemd says of it in a word."""
+        return (_STATE,)
 
     def judge(self, outputs: Mapping[str, Output]) -> Outcome:
-        """Look for its state."""
-        lines = succeeded(outputs, _SHOW).text.splitlines()
-        state = next((line for line in lines if line.startswith("ActiveState=")), "no state")
-        return passes(state == "ActiveState=active", state.removeprefix("ActiveState="))
+        """Look for its state, which is said with a status of its own."""
+        state = outputs[_STATE].text.strip()
+        return passes(state == "active", state or outputs[_STATE].complaint)
 
 
 def _is_controller(network: Network, node: Node) -> bool:

@@ -13,7 +13,7 @@ from goldentooth.check import Output
 from goldentooth.errors import FactsError
 from goldentooth.model import Network
 from goldentooth.observation import Seen, Verdict
-from goldentooth.services.watch import SERVICE, TIMER_PATH, DriftTimer, TimerState
+from goldentooth.services.watch import SERVICE, TIMER_PATH, DriftTimer, UnitsLoaded
 from runbooks.drift import parser
 from tests.namespaces import needs, run_judge
 from tests.sites import Site
@@ -117,40 +117,46 @@ def test_what_would_be_more_than_a_value_is_refused(
         site.project()
 
 
-# -- what systemd says of the timer ------------------------------------------------------
+# -- what systemd says of them -----------------------------------------------------------
 
 
-def timer(active: str = "active", reload: str = "no", enabled: str = "enabled") -> Seen:
-    text = f"ActiveState={active}\nUnitFileState={enabled}\nNeedDaemonReload={reload}\n"
-    return Seen({TIMER_PATH: ""}, {}, {TimerState().reads()[0]: Output(text.encode())})
+def units(enabled: str = "enabled", timer_old: str = "no", service_old: str = "no") -> Seen:
+    text = (
+        f"Id=goldentooth-drift.timer\nUnitFileState={enabled}\nNeedDaemonReload={timer_old}\n\n"
+        f"Id=goldentooth-drift.service\nUnitFileState=static\nNeedDaemonReload={service_old}\n"
+    )
+    return Seen({TIMER_PATH: ""}, {}, {UnitsLoaded().reads()[0]: Output(text.encode())})
 
 
-def test_a_timer_that_waits_is_in_sync() -> None:
-    assert TimerState().compare(timer()) is None
+def test_units_that_were_read_since_they_were_written_are_in_sync() -> None:
+    assert UnitsLoaded().compare(units()) is None
 
 
 @pytest.mark.parametrize(
     ("seen", "verdict", "detail"),
     [
-        (timer(active="inactive"), Verdict.DRIFT, "ActiveState=inactive"),
-        (timer(enabled="disabled"), Verdict.DRIFT, "UnitFileState=disabled"),
-        (timer(enabled="masked", active="failed"), Verdict.DRIFT, "ActiveState=failed"),
-        (timer(reload="yes"), Verdict.NOT_LOADED, "NeedDaemonReload=yes"),
+        (units(enabled="disabled"), Verdict.DRIFT, "goldentooth-drift.timer disabled"),
+        (units(enabled="masked", timer_old="yes"), Verdict.DRIFT, "goldentooth-drift.timer masked"),
+        (units(timer_old="yes"), Verdict.NOT_LOADED, "goldentooth-drift.timer is older"),
+        (units(service_old="yes"), Verdict.NOT_LOADED, "goldentooth-drift.service is older"),
     ],
 )
-def test_a_timer_that_was_stopped_or_not_read_again_is_named(
+def test_a_timer_that_is_not_enabled_and_a_unit_that_is_old_are_named(
     seen: Seen, verdict: Verdict, detail: str
 ) -> None:
-    difference = TimerState().compare(seen)
+    difference = UnitsLoaded().compare(seen)
     assert difference
     assert difference.verdict is verdict
-    assert detail in difference.detail
+    assert difference.detail.startswith(detail)
 
 
-def test_the_check_passes_for_an_active_timer_only() -> None:
+@pytest.mark.parametrize(
+    ("said", "status", "state"),
+    [(b"active\n", 0, "passed"), (b"inactive\n", 3, "failed"), (b"", 1, "failed")],
+)
+def test_the_check_passes_for_an_active_timer_only(said: bytes, status: int, state: str) -> None:
     check = DriftTimer("allyrion", "allyrion")
-    assert check.judge(timer().outputs).state.value == "passed"
-    assert check.judge(timer(active="inactive").outputs).state.value == "failed"
+    assert check.judge({check.reads()[0]: Output(said, status=status)}).state.value == state
 
 
 # -- alerts ------------------------------------------------------------------------------
