@@ -7,7 +7,7 @@ NET := $(BIN)/goldentooth-net
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup render twin lint test check golden schema docs lock bench clean
+.PHONY: help setup render twin lint test check golden schema docs notebook lock bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,12 @@ schema: $(VENV)/.installed ## the inventory's JSON Schema, for editors
 
 docs: $(VENV)/.installed ## the pages that are made from the code
 	$(BIN)/python docs/generate.py
+
+notebook: $(VENV)/.installed-dev ## run notebooks/network.ipynb against a twin, save what it shows (root)
+	scripts/install-debian-packages twin
+	$(NET) twin up --name notebook
+	$(NET) twin run --name notebook -- $(abspath $(BIN)/python) notebooks/execute.py \
+		notebooks/network.ipynb; status=$$?; $(NET) twin down --name notebook; exit $$status
 
 lock: $(VENV)/.installed-dev ## resolve the dependencies anew, with hashes
 	scripts/lock-requirements $(BIN)
