@@ -75,7 +75,7 @@ class Change:
     path: str
     detail: str = ""
     diff: str = field(default="", repr=False)
-    expected: str = "absent"
+    expected: str = field(default="absent", repr=False)
     """SHA-256 of what is there now, ``absent`` or ``link``: it must still be so at the swap."""
     artifact: Artifact | None = field(default=None, repr=False)
     kept: AppliedFile | None = field(default=None, repr=False)
@@ -88,7 +88,8 @@ class Change:
         """
         intended = self.artifact.sha256 if self.artifact else None
         live: str | None = self.expected
-        if self.artifact and self.artifact.secrets:
+        applied = baseline.files.get(self.path) if baseline else None
+        if any(each and each.secrets for each in (self.artifact, self.kept, applied)):
             live = keyed_hash(self.expected.encode(), baseline.key) if baseline else None
         return {
             "action": self.action.value,
