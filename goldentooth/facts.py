@@ -316,7 +316,10 @@ class Access(Facts, frozen=True, kw_only=True):
 
     user: Annotated[
         OrdinaryUser,
-        Meta(description="may run this project's program on every Linux host, by sudo"),
+        Meta(
+            description="may run this project's program on every Linux host, by sudo",
+            examples=["goldentooth"],
+        ),
     ]
 
 
@@ -408,11 +411,11 @@ class DiscoveredEntry(Facts, frozen=True, kw_only=True):
     """What was seen on one host: discovered.yaml. Only the interface is taken from it."""
 
     interface: InterfaceName | None = None
-    mac: str | None = None
-    architecture: str | None = None
-    kernel: str | None = None
-    interfaces_up: tuple[str, ...] = ()
-    versions: dict[str, str] = {}
+    mac: MacAddress | None = None
+    architecture: Phrase | None = None
+    kernel: Phrase | None = None
+    interfaces_up: tuple[InterfaceName, ...] = ()
+    versions: dict[Phrase, Phrase] = {}
 
 
 HostsFile = dict[HostName, HostEntry]

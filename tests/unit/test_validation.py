@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from goldentooth import facts
 from goldentooth.errors import FactsError, Problem
 from goldentooth.inventory import GoldentoothInventory, read_network
 from goldentooth.model import Sources
-from goldentooth.validation import did_you_mean
+from goldentooth.validation import did_you_mean, example_of
 from goldentooth.yamlfile import Document, KeyPath, parse_document, shown
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ MESSAGES = [
     ("defaults", "fall: 3", "▸fal: 3",
      "haproxy: check: unknown key 'fal'", "did you mean fall?"),
     ("defaults", "  haproxy:", "  ▸xxxxxxx:",
-     "unknown key 'xxxxxxx'", "known here: accept, architecture, "),
+     "unknown key 'xxxxxxx'", "known here: accept, access, architecture, "),
     # wrong types
     ("defaults", "api_port: 6443", 'api_port: ▸"6443"',
      "kubernetes: api_port '6443' is not a whole number",
@@ -494,3 +495,16 @@ def test_what_is_shown_is_printable_and_short() -> None:
     assert shown("a\nb\x1b") == "a\\nb\\x1b"
     assert len(shown("x" * 1000)) < 80
     assert len(shown("\x1b" * 1000)) < 80
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        kind
+        for kind in vars(facts).values()
+        if isinstance(kind, type) and issubclass(kind, facts.Facts)
+    ],
+    ids=lambda kind: kind.__name__,
+)
+def test_every_fact_that_must_be_there_has_an_example(kind: type[facts.Facts]) -> None:
+    assert example_of("section", kind)
