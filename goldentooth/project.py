@@ -348,7 +348,9 @@ class Project:
         if workers:
             nornir = nornir.with_runner(ThreadedRunner(workers))
         with stop_on_interrupt() as stop:
-            outcome = run_for_all(nornir, verify_host, stop, name="verify", checks=by_host)
+            outcome = run_for_all(
+                nornir, verify_host, stop, name="verify", checks=by_host, deadline=self._deadline()
+            )
         nornir.close_connections(on_failed=True)
         results = tuple(
             result
@@ -417,7 +419,13 @@ class Project:
             nornir = nornir.filter(filter_func=lambda host: host.name in read)
             nornir = nornir.with_processors(list(processors))
             outcome = run_for_all(
-                nornir, collect_host, stop, name="drift", intents=intents, router=router
+                nornir,
+                collect_host,
+                stop,
+                name="drift",
+                intents=intents,
+                router=router,
+                deadline=self._deadline(),
             )
         nornir.close_connections(on_failed=True)
         return {name: surveyed(name, outcome[name]) for name in read}
@@ -691,6 +699,12 @@ class Project:
         is_appliance = self.network.router.platform == "opnsense"
         router = self.router_access() if is_appliance else None
         return Fleet(self.network, self.nornir, checks, say, router)
+
+    def _deadline(self) -> float:
+        """Return when a run that begins now has had its time, in seconds of ``monotonic``."""
+        from goldentooth.transports.bounds import Bounds
+
+        return monotonic() + Bounds.of(self.config.user_defined).run_seconds
 
     def _path(self, setting: str, default: str) -> Path:
         value = self.config.user_defined.get(setting, default)

@@ -20,7 +20,7 @@ from goldentooth.errors import (
 )
 from goldentooth.survey import HostSurvey
 from goldentooth.transports.files import parse_files
-from tasks.verify import CONNECTION
+from tasks.connection import transport_of
 
 if TYPE_CHECKING:
     from tasks.opnsense import RouterAccess
@@ -37,11 +37,15 @@ _STATES: tuple[tuple[type[TransportError], DriftState], ...] = (
 
 
 def collect_host(
-    task: Task, intents: Mapping[str, HostIntent], router: RouterAccess | None = None
+    task: Task,
+    intents: Mapping[str, HostIntent],
+    router: RouterAccess | None = None,
+    deadline: float | None = None,
 ) -> Result:
     """Read files, record and running state of ``task.host`` in one exec, and judge them.
 
-    A host without files is the ``router``, which is asked through its API.
+    A host without files is the ``router``, which is asked through its API. After ``deadline``,
+    in seconds of :func:`time.monotonic`, no host is begun.
 
     Returns:
         A result whose ``result`` is a :class:`~goldentooth.survey.HostSurvey`; a host that
@@ -55,7 +59,7 @@ def collect_host(
     collect = " ".join(("@collect", *map(quote, intent.paths)))
     commands = (collect, *intent.commands)
     try:
-        transport = task.host.get_connection(CONNECTION, task.nornir.config)
+        transport = transport_of(task, deadline)
         outputs = dict(zip(commands, transport.gather(commands), strict=True))
         collected = _collected(outputs, collect)
     except TransportError as error:

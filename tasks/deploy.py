@@ -10,7 +10,7 @@ from nornir.core.task import Result, Task
 from goldentooth.check import Output
 from goldentooth.errors import TransportError
 from goldentooth.transports import Command
-from tasks.verify import CONNECTION
+from tasks.connection import transport_of
 
 NOT_INSTALLED = 127
 """Exit status of the shell for a program that is not there."""
@@ -72,7 +72,7 @@ def run_step(task: Task, commands: Mapping[str, Sequence[Command]]) -> Result:
 
 def _run(task: Task, commands: Sequence[Command]) -> Step:
     try:
-        transport = task.host.get_connection(CONNECTION, task.nornir.config)
+        transport = transport_of(task)
         return Step(is_done=True, outputs=transport.run(commands))
     except TransportError as error:
         return Step(is_done=False, reason=str(error), is_lost=True)

@@ -11,7 +11,7 @@ from goldentooth.discovery import mismatches, read_host
 from goldentooth.errors import TransportError
 from goldentooth.model import Network
 from goldentooth.report.discovery import HostDiscovery
-from tasks.verify import CONNECTION
+from tasks.connection import transport_of
 
 
 def discover_host(task: Task, network: Network, commands: Mapping[str, Sequence[str]]) -> Result:
@@ -23,7 +23,7 @@ def discover_host(task: Task, network: Network, commands: Mapping[str, Sequence[
     node = network.nodes[task.host.name]
     wanted = commands[node.name]
     try:
-        transport = task.host.get_connection(CONNECTION, task.nornir.config)
+        transport = transport_of(task)
         outputs = dict(zip(wanted, transport.gather(wanted), strict=True))
         seen = read_host(outputs, network.infrastructure.cidr, str(node.address))
     except (TransportError, UnreadableError) as error:

@@ -8,16 +8,20 @@ from nornir.core.task import Result, Task
 
 from goldentooth.check import Check, judge_all, reads_of, unknown_all
 from goldentooth.errors import TransportError
+from tasks.connection import transport_of
 
-CONNECTION = "goldentooth_ssh"
 
-
-def verify_host(task: Task, checks: Mapping[str, Sequence[tuple[str, Check]]]) -> Result:
+def verify_host(
+    task: Task,
+    checks: Mapping[str, Sequence[tuple[str, Check]]],
+    deadline: float | None = None,
+) -> Result:
     """Run all distinct reads of ``task.host`` in one exec and judge its checks.
 
     Arguments:
         task: Nornir's.
         checks: (service name, check) by the name of the host that is read.
+        deadline: when the run's time is over, in seconds of :func:`time.monotonic`.
 
     Returns:
         A result whose ``result`` is a tuple of :class:`~goldentooth.check.CheckResult`; a host
@@ -26,7 +30,7 @@ def verify_host(task: Task, checks: Mapping[str, Sequence[tuple[str, Check]]]) -
     wanted = checks[task.host.name]
     commands = reads_of(wanted)
     try:
-        transport = task.host.get_connection(CONNECTION, task.nornir.config)
+        transport = transport_of(task, deadline)
         outputs = dict(zip(commands, transport.gather(commands), strict=True))
     except TransportError as error:
         return Result(host=task.host, result=unknown_all(wanted, str(error)))

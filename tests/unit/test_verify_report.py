@@ -76,7 +76,9 @@ def test_a_host_that_another_task_failed_on_is_verified_all_the_same(
 ) -> None:
     """Its checks would be missing, and what is missing looks like a pass. No host is spoken to."""
 
-    def answer(task: Task, checks: Mapping[str, Sequence[tuple[str, Check]]]) -> Result:
+    def answer(
+        task: Task, checks: Mapping[str, Sequence[tuple[str, Check]]], deadline: float
+    ) -> Result:
         return Result(host=task.host, result=unknown_all(checks[task.host.name], "not asked"))
 
     monkeypatch.setattr("tasks.verify.verify_host", answer)
@@ -85,3 +87,11 @@ def test_a_host_that_another_task_failed_on_is_verified_all_the_same(
     made = {result.check.id for result in project.verify().results}
     assert made == {check.id for _, check in project.checks()}
     assert project.nornir.data.failed_hosts == {"fenn"}
+
+
+def test_hosts_whose_turn_comes_after_the_runs_time_are_unknown_and_not_spoken_to() -> None:
+    project = open_project(ROOT / "config.yaml")
+    project.config.user_defined["transport"] = {"run_seconds": 1e-9}
+    report = project.verify()
+    assert report.status == 2
+    assert {"run's time" in result.outcome.seen for result in report.results} == {True}
