@@ -1,4 +1,4 @@
-"""FRR's configuration, as frr.conf has it and as `show running-config` gives it back (FRR 8.4).
+"""FRR's configuration: frr.conf, and what `show running-config` gives back of it (FRR 8.4).
 
 FRR reads commands one after the other, and forgets in which order they came: what is kept is a
 slot for each thing that can be set. So lines are put into slots here too; the last one wins, and
@@ -14,8 +14,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from goldentooth.compare.frr_slots import LISTS, Slot, is_default, is_of_family, slot
-from goldentooth.compare.frr_words import commands, split
+from goldentooth.compare.frr_slots import (
+    LISTS,
+    UNSET,
+    Slot,
+    in_turn,
+    is_default,
+    is_of_family,
+    slot,
+)
+from goldentooth.compare.frr_words import commands, is_address, split
 
 _IPV4 = "address-family ipv4 unicast"
 
@@ -26,9 +34,9 @@ _TOP = re.compile(
 """Lines that begin a block wherever they stand."""
 
 _TOP_LINE = re.compile(
-    r"(no )?((ip|ipv6) (prefix-list|forwarding|nht|protocol) |access-list |frr |log |hostname "
-    r"|service |bgp (as-path|community-list|large-community-list|extcommunity-list|route-map) "
-    r"|route-map \S+ optimization|debug )"
+    r"(no )?((ip|ipv6) (prefix-list|forwarding|nht|protocol|route) |access-list |frr |log |debug "
+    r"|hostname |service |route-map \S+ optimization"
+    r"|bgp (as-path|community-list|large-community-list|extcommunity-list|route-map) )"
 )
 """Lines that no block has, so that they end the one before them."""
 
@@ -70,20 +78,31 @@ def canonical(text: str) -> tuple[str, ...]:
 def _lines(text: str) -> Iterator[tuple[Block, list[str]]]:
     """Give the words of each line with the blocks that it is in; none for a block's beginning."""
     block: Block = ()
+    has_left = False
     for raw in text.split("\n"):
         if not (words := split(raw)):
             continue
-        line = " ".join(words)
-        if words[0] == "end":
+        if has_left:
+            yield (), ["unread:", *words]
+        elif words[0] == "end":
             block = ()
-        elif words[0] in {"exit", "quit"} or words[0].startswith("exit-"):
+        elif words[0] in {"exit", "quit"}:
+            has_left = not block  # vtysh leaves the configuration, and refuses what follows
             block = block[:-1]
-        elif (entered := _entered(block, line)) is not None:
+        elif words[0].startswith("exit-"):
+            block = block[:-1] if _is_end(words[0], block) else block
+        elif (entered := _entered(block, " ".join(words))) is not None:
             block = entered
-            yield block, []
+            yield block, words[2:3] if words[0] == "route-map" else []
         else:
             block = _left(block, words)
             yield block, words
+
+
+def _is_end(word: str, block: Block) -> bool:
+    """Tell whether ``exit-vrf`` and the like end the block: each ends but its own."""
+    kind = word.removeprefix("exit-")
+    return bool(block) and (block[-1].startswith(kind) or kind not in {"address-family", "vrf"})
 
 
 def _entered(block: Block, line: str) -> Block | None:
@@ -93,13 +112,15 @@ def _entered(block: Block, line: str) -> Block | None:
             if block[depth - 1].startswith(beginning) and pattern.match(line):
                 opener = re.sub(r"^(address-family ipv[46])$", r"\1 unicast", line)
                 return (*block[:depth], opener)
-    return (line,) if _TOP.match(line) else None
+    # an entry of a route-map is one whether it permits or denies
+    entry = re.sub(r"^(route-map \S+) (?:permit|deny) ", r"\1 ", line)
+    return (entry,) if _TOP.match(line) else None
 
 
 def _left(block: Block, words: list[str]) -> Block:
     """Return the blocks that a line is in which belongs to an outer one, as vtysh finds out."""
     if _TOP_LINE.match(f"{' '.join(words)} "):
-        return ()
+        return block[:1] if "route" in words[:3] and block[:1] and block[0][:4] == "vrf " else ()
     own = words[1:] if words[0] == "no" else words
     in_family = len(block) == 2 and block[1].startswith("address-family ")
     if in_family and own[:1] == ["neighbor"] and not is_of_family(own):
@@ -140,6 +161,18 @@ class _Configuration:
         line = self._numbered(" ".join(words))
         slots = self._blocks.setdefault(block, {})
         name = slot(line, len(slots))
+        before = slots.get(name, "")
+        if unset := UNSET.fullmatch(line):
+            if line.startswith("no redistribute "):
+                for option in [each for each in slots if each[: len(name)] == name]:
+                    del slots[option]
+            elif f"{before} ".startswith(f"{unset['what']} "):
+                del slots[name]
+            elif before:  # another value than is set: whether FRR minds depends on the command
+                slots[(*name, f"{len(slots):06}")] = line
+            return
+        if _repeats(slots, line):
+            return
         slots.pop(name, None)
         slots[name] = line
 
@@ -162,7 +195,8 @@ class _Configuration:
 
     def _block(self, block: Block, indent: str) -> Iterator[str]:
         router = self._routers.get(block[0]) if block else None
-        for _, line in sorted(self._blocks.get(block, {}).items()):
+        slots = enumerate(self._blocks.get(block, {}).items())
+        for _, line in sorted((in_turn(name, place), line) for place, (name, line) in slots):
             if not is_default(line) and not (router and router.is_implied(line)):
                 yield f"{indent}{line}"
         depth = len(block)
@@ -172,6 +206,15 @@ class _Configuration:
             if lines or not _EMPTY_IS_NOTHING.match(child[-1]):
                 yield f"{indent}{child[-1]}"
                 yield from lines
+
+
+def _repeats(slots: dict[Slot, str], line: str) -> bool:
+    """Tell whether a list has an entry already, by whatever number: it is not taken again."""
+    found = LISTS.fullmatch(line)
+    if not found:
+        return False
+    same = re.compile(rf"{re.escape(found['list'])} seq \d+ {re.escape(found['entry'])}")
+    return any(same.fullmatch(other) for other in slots.values())
 
 
 class _Router:
@@ -214,11 +257,17 @@ class _Router:
         name, attribute, value = words[1], words[2], words[3:]
         if attribute == "peer-group" and value:
             return not self._join(name, value[0])
-        if attribute in {"interface", "peer-group", "remote-as"} and name not in self._has_as:
+        makes = attribute in {"interface", "peer-group"}
+        makes = makes or (attribute == "remote-as" and is_address(name))
+        if makes and name not in self._has_as:
             self._has_as[name] = False
             for family, by_default in self._by_default.items():
                 self._active[family, name] = by_default
         if attribute == "remote-as":
+            if self._has_groups_as(name):
+                return True
+            if name not in self._has_as:
+                return True
             self._has_as[name] = True
             (self._internal.add if value == ["internal"] else self._internal.discard)(name)
         return name not in self._has_as
@@ -233,6 +282,9 @@ class _Router:
             self._active[family, name] = self._active.get((family, group), False)
         return True
 
+    def _has_groups_as(self, name: str) -> bool:
+        return self._has_as.get(self._group.get(name, ""), False)
+
     def activations(self) -> Iterator[tuple[str, str]]:
         """Give each address family and what FRR says in it on who is active and who is not."""
         for (family, name), is_active in self._active.items():
@@ -244,18 +296,7 @@ class _Router:
     def is_implied(self, line: str) -> bool:
         """Tell whether a line says what a neighbor is anyway."""
         words = line.split(" ")
+        if words[0] == "neighbor" and words[2:3] == ["remote-as"]:
+            return self._has_groups_as(words[1])  # it gave way to the group's when it joined
         is_multihop = words[0] == "neighbor" and words[2:3] == ["ebgp-multihop"]
-        if is_multihop and words[1] in self._internal:
-            return True  # FRR shows it of its own accord
-        is_unset = words[:2] == ["no", "neighbor"] and len(words) > 3
-        return is_unset and words[2] not in self._group and words[3] in _UNSET
-
-
-_UNSET = {
-    *("advertisement-interval", "allowas-in", "as-override", "bfd", "default-originate"),
-    *("description", "distribute-list", "ebgp-multihop", "filter-list", "local-as"),
-    *("maximum-prefix", "next-hop-self", "passive", "password", "prefix-list", "route-map"),
-    *("route-reflector-client", "route-server-client", "shutdown", "soft-reconfiguration"),
-    *("timers", "ttl-security", "unsuppress-map", "update-source", "weight"),
-}
-"""What a neighbor that is no group's member does not have unless it is said."""
+        return is_multihop and words[1] in self._internal  # FRR shows it of its own accord

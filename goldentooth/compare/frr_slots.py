@@ -7,6 +7,7 @@ those that begin alike.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 Slot = tuple[str, ...]
 
@@ -48,7 +49,7 @@ _COUNTS = {
         echo-mode hostname link-detect maximum-paths minimum-ttl on-match passive-mode profile
         read-quanta receive-interval router-id shutdown table-map transmit-interval update-delay
         vni write-quanta""",
-    2: """aggregate-address network redistribute/- timers/bgp distance/bgp log/syslog log/file
+    2: """aggregate-address network timers/bgp distance/bgp log/syslog log/file
         log/stdout log/facility log/timestamp log/record-priority frr/version frr/defaults
         service/integrated-vtysh-config service/password-encryption service/advanced-vty
         ip/router-id ip/forwarding ipv6/forwarding maximum-paths/ibgp passive-interface
@@ -84,6 +85,21 @@ _SETTINGS = {
 _MATCHES = re.compile(r"match ip(v6)? (address|next-hop|route-source) ")
 _MATCH_KINDS = {"prefix-list", "prefix-len", "address", "type"}
 
+UNSET = re.compile(
+    r"no (?P<what>(aggregate-address|call|description|match|maximum-paths|network|on-match"
+    r"|redistribute|set|table-map|timers bgp|distance bgp|update-delay|coalesce-time|read-quanta"
+    r"|write-quanta|bgp (router-id|cluster-id|always-compare-med|deterministic-med|dampening"
+    r"|reject-as-sets|minimum-holdtime|bestpath|listen|default local-preference"
+    r"|confederation|graceful-restart (restart-time|stalepath-time))"
+    r"|neighbor \S+ (advertisement-interval|allowas-in|as-override|bfd|capability dynamic"
+    r"|default-originate"
+    r"|description|distribute-list|ebgp-multihop|filter-list|local-as|maximum-prefix"
+    r"|next-hop-self|passive|password|port|prefix-list|route-map|route-reflector-client"
+    r"|route-server-client|shutdown|soft-reconfiguration|timers|ttl-security|unsuppress-map"
+    r"|update-source|weight))( .*)?)"
+)
+"""What takes a setting back, and then is as if nothing had been said."""
+
 _DEFAULTS = re.compile(
     r"frr defaults traditional|hostname .*|(no )?service integrated-vtysh-config"
     r"|(ip|ipv6) forwarding"
@@ -117,15 +133,42 @@ def slot(line: str, number: int) -> Slot:
         return _neighbor(words, number)
     if words[1:2] == ["route"] and words[0] in {"ip", "ipv6"}:
         return _route(words)
-    if _MATCHES.match(positive):
+    return _named(words) or (*words[:2], f"{number:06}")
+
+
+def _named(words: list[str]) -> Slot:
+    """Return the slot of a command that is known, else nothing."""
+    if words in (["permit"], ["deny"]):
+        return ("",)  # what an entry of a route-map does
+    if words[0] == "debug":
+        return tuple(words)
+    if words[0] == "redistribute":
+        return tuple(words[:-1] if words[-2] in {"metric", "route-map"} else words)
+    if _MATCHES.match(" ".join(words)):
         return tuple(words[:4]) if words[3] in _MATCH_KINDS else (*words[:3], "")
-    for begins, count in _SETTINGS.items():
-        if len(words) >= len(begins) and all(
-            expected in {"-", word} for expected, word in zip(begins, words, strict=False)
-        ):
-            is_instance = words[0] == "redistribute" and words[2:3] and words[2].isdigit()
-            return tuple(words[: count + bool(is_instance)])
-    return tuple(words) if words[0] == "debug" else (*words[:2], f"{number:06}")
+    for length in range(min(len(words), 4), 0, -1):
+        begins = tuple(words[:length])
+        for known in (begins, (*begins[:-1], "-"), (*begins[:2], "-", *begins[3:])):
+            if known in _SETTINGS:
+                return tuple(words[: _SETTINGS[known]])
+    return ()
+
+
+_TOGETHER: Mapping[Slot, str] = {
+    ("set", "as-path"): "as-path",
+    ("set", "community"): "communities",
+    ("set", "comm-list"): "communities",
+    ("set", "large-community"): "large communities",
+    ("set", "large-comm-list"): "large communities",
+}
+"""What changes the same attribute of a route, one after the other."""
+
+
+def in_turn(name: Slot, place: int) -> Slot:
+    """Return where the line of a slot goes that was set as the ``place``-th of its block."""
+    if attribute := _TOGETHER.get(name[:2]):
+        return ("set", attribute, f"{place:06}")
+    return name
 
 
 def _neighbor(words: list[str], number: int) -> Slot:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from ipaddress import IPv4Address, IPv6Address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 Words = list[str]
 
@@ -12,6 +12,7 @@ _WORD = re.compile(r"[^ \t\r\v\f]+")
 _TEXTS = {"description", "remark", "password", "banner", "message", "key-string"}
 """What is followed by a text of its own, in which an address is none."""
 
+_COMMUNITY = re.compile(r"\d{1,10}:\d{1,10}", re.ASCII)
 _AGGREGATE_ORDER = ("as-set", "summary-only")
 _SHORTER = {
     tuple(given.split(" ")): tuple(shown.split(" "))
@@ -63,6 +64,14 @@ def _address(word: str) -> str:
         return word
 
 
+def is_address(word: str) -> bool:
+    """Tell whether a word is an address, of either version."""
+    try:
+        return bool(ip_address(word).version)
+    except ValueError:
+        return False
+
+
 def _prefix(word: str) -> str:
     """Return a prefix without host bits."""
     if "/" not in word:
@@ -73,31 +82,28 @@ def _prefix(word: str) -> str:
         return word
 
 
-def _is_address(word: str) -> bool:
-    try:
-        return bool(IPv4Address(word))
-    except ValueError:
-        return False
+def _is_mask(word: str) -> bool:
+    return is_address(word) and ":" not in word
 
 
 def _with_prefix(words: Words) -> Words:
     """Return ``words``, of which the first is a prefix, or an address with a mask after it."""
     rest, prefix = words[1:], words[0]
-    if "/" not in prefix and rest and _is_address(rest[0]):
+    if "/" not in prefix and rest and _is_mask(rest[0]):
         prefix, rest = f"{prefix}/{rest[0]}", rest[1:]
     return [_prefix(prefix), *rest]
 
 
 def _network(words: Words) -> Iterator[Words]:
     rest = words[1:2] + words[3:] if words[2:3] == ["mask"] else words[1:]
-    if rest and "/" not in rest[0] and not (rest[1:] and _is_address(rest[1])):
+    if rest and "/" not in rest[0] and not (rest[1:] and _is_mask(rest[1])):
         rest = [_classful(rest[0]), *rest[1:]]
     yield ["network", *(_with_prefix(rest) if rest else [])]
 
 
 def _classful(address: str) -> str:
     """Return an address alone as BGP's `network` takes it: with the length of its class."""
-    if not _is_address(address):
+    if not _is_mask(address):
         return address
     first = int(IPv4Address(address)) >> 24
     return f"{address}/{8 if first < 128 else 16 if first < 192 else 24}"
@@ -143,14 +149,22 @@ def _entry(words: Words) -> Iterator[Words]:
     yield [*words[: at + 1], *matched]
 
 
+def _communities(words: Words) -> Iterator[Words]:
+    """Give what lists communities with them sorted: FRR holds a set."""
+    are = [bool(_COMMUNITY.fullmatch(word)) for word in words]
+    first = are.index(True) if True in are else len(words)
+    last = first + sum(are)
+    communities = sorted(set(words[first:last]), key=lambda word: word.split(":"))
+    yield [*words[:first], *communities, *words[last:]] if all(are[first:last]) else words
+
+
 def _redistribute(words: Words) -> Iterator[Words]:
-    for name in ("route-map", "metric"):  # FRR gives the metric first
-        if name in words[2:-1]:
-            at = words.index(name, 2)
-            words = [*words[:at], *words[at + 2 :], *words[at : at + 2]]
-    if "route-map" in words[2:-1] and words[-2] == "metric":
-        words = [*words[:-4], *words[-2:], *words[-4:-2]]
-    yield words
+    """Give what is redistributed, and each option: they add up over several lines."""
+    at = 3 if words[2:3] and words[2].isdigit() else 2  # an instance, a table
+    what, options = words[:at], words[at:]
+    yield what
+    for name, value in zip(options[::2], [*options[1::2], ""], strict=False):
+        yield [*what, name, *filter(None, [value])]
 
 
 def _each(count: int) -> Callable[[Words], Iterator[Words]]:
@@ -173,6 +187,14 @@ def _listen_range(words: Words) -> Iterator[Words]:
     yield [*words[:3], *(_with_prefix(words[3:]) if words[3:] else [])]
 
 
+def _timers(words: Words) -> Iterator[Words]:
+    """Give the timers of BGP with a keepalive of a third of the hold time at most."""
+    *before, keepalive, hold = words
+    if keepalive.isdigit() and hold.isdigit() and int(hold):
+        keepalive = str(min(int(keepalive), int(hold) // 3))
+    yield [*before, keepalive, hold]
+
+
 _REWRITTEN: Mapping[str, Callable[[Words], Iterator[Words]]] = {
     "network ": _network,
     "aggregate-address ": _aggregate,
@@ -184,9 +206,12 @@ _REWRITTEN: Mapping[str, Callable[[Words], Iterator[Words]]] = {
     "access-list ": _entry,
     "ipv6 access-list ": _entry,
     "bgp bestpath med ": _each(3),
+    "bgp community-list standard ": _communities,
+    "set community ": _communities,
     "bgp cluster-id ": _cluster,
     "bgp confederation peers ": _each(3),
     "bgp listen range ": _listen_range,
+    "timers bgp ": _timers,
 }
 """By how a command begins, what gives it as FRR does; text that follows `remark` may change too."""
 
@@ -201,6 +226,8 @@ def _neighbor(words: Words) -> Iterator[Words]:
     elif attribute == "send-community" and len(value) < 2:
         for kind in _COMMUNITIES.get(value[0] if value else "standard", tuple(value)):
             yield [*who, attribute, kind]
+    elif attribute == "timers" and len(value) == 2:
+        yield from _timers(words)
     elif attribute == "bfd":
         yield [*who, attribute]
         if value and value != ["3", "300", "300"]:
