@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from goldentooth.errors import OutputError
+from goldentooth.errors import OutputError, UsageError
 from goldentooth.wholefile import replace_file
 from runbooks.cli import PROGRAM
 
@@ -122,14 +122,19 @@ def write_result(arguments: Namespace, forms: Mapping[str, Callable[[], str]]) -
     """Write a verb's result, which ``forms`` make by format: to each --output, or to stdout.
 
     Raises:
+        UsageError: if a format was asked for that is not among ``forms``; nothing is written.
         OutputError: if a file could not be written, which is then as it was; the others are.
     """
+    for form in (arguments.format, *(target.stated for target in arguments.outputs)):
+        if form and form not in forms:
+            raise UsageError(f"this cannot be had as {form}: {' and '.join(forms)} can")
     if not arguments.outputs:
         _write_stdout(forms[arguments.format or arguments.default_format]())
         return
     failures = []
     for target in arguments.outputs:
-        form = target.stated or arguments.format or target.implied or arguments.default_format
+        implied = target.implied if target.implied in forms else None
+        form = target.stated or arguments.format or implied or arguments.default_format
         try:
             write_file(target.path, forms[form]())
         except OutputError as error:

@@ -238,12 +238,16 @@ def _down(arguments: Namespace) -> int:
 def _list(arguments: Namespace) -> int:
     from goldentooth.report.twin import list_to_dict
     from goldentooth.twin import list_twins
-    from runbooks.options import to_json, write_output
+    from runbooks.options import to_json, write_result
 
-    if arguments.format == "json":
-        write_output(arguments, to_json({"format": LIST_FORMAT, **list_to_dict(list_twins())}))
-    else:
-        write_output(arguments, "\n".join(list_twins()))
+    names = list_twins()
+    write_result(
+        arguments,
+        {
+            "table": lambda: "\n".join(names),
+            "json": lambda: to_json({"format": LIST_FORMAT, **list_to_dict(names)}),
+        },
+    )
     return 0
 
 
@@ -258,13 +262,16 @@ def _packages(arguments: Namespace) -> int:
 
 def _status(arguments: Namespace) -> int:
     from goldentooth.report.twin import status_table, status_to_dict
-    from runbooks.options import has_colour, to_json, write_output
+    from runbooks.options import has_colour, to_json, write_result
 
     status = _attach(arguments).status()
-    if arguments.format == "json":
-        write_output(arguments, to_json({"format": STATUS_FORMAT, **status_to_dict(status)}))
-    else:
-        write_output(arguments, status_table(status, colour=has_colour(arguments)))
+    write_result(
+        arguments,
+        {
+            "table": lambda: status_table(status, colour=has_colour(arguments)),
+            "json": lambda: to_json({"format": STATUS_FORMAT, **status_to_dict(status)}),
+        },
+    )
     return 0
 
 

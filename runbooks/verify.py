@@ -47,8 +47,7 @@ def parser() -> ArgumentParser:
 def run(arguments: Namespace) -> int:
     """Verify and report; exit 1 if a check failed, 2 if one could not be made."""
     from goldentooth import open_project
-    from goldentooth.errors import UsageError
-    from runbooks.options import has_colour, to_json, write_output, write_result
+    from runbooks.options import has_colour, to_json, write_result
     from runbooks.progress import Progress
 
     project = open_project(arguments.config)
@@ -57,14 +56,15 @@ def run(arguments: Namespace) -> int:
     if arguments.list:
         checks = project.checks(**chosen)
         checks += tuple(("napalm", check) for each in compliance.values() for check in each)
-        if arguments.format == "json":
-            listed = [_to_dict(service, check) for service, check in checks]
-            write_output(arguments, to_json({"format": LIST_FORMAT, "checks": listed}))
-        elif arguments.format in {None, "table"}:
-            lines = (f"{check.id} on {check.host}: {check.expected}" for _, check in checks)
-            write_output(arguments, "\n".join(lines))
-        else:
-            raise UsageError(f"nothing has been verified to write as {arguments.format}")
+        listed = [_to_dict(service, check) for service, check in checks]
+        lines = (f"{check.id} on {check.host}: {check.expected}" for _, check in checks)
+        write_result(
+            arguments,
+            {
+                "table": lambda: "\n".join(lines),
+                "json": lambda: to_json({"format": LIST_FORMAT, "checks": listed}),
+            },
+        )
         return 0
     how: dict[str, Any] = {"workers": arguments.workers, "processors": [Progress()]}
     report = project.verify(**chosen, **how)

@@ -28,4 +28,4 @@ def test_the_list_names_the_checks_that_the_table_names(site: Site) -> None:
 def test_what_was_not_verified_is_no_metric(site: Site) -> None:
     done = site.run("verify", "--list", "--format", "junit")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "nothing has been verified to write as junit" in done.stderr
+    assert "this cannot be had as junit: table and json can" in done.stderr
