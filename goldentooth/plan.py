@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from goldentooth.activation import Activation
 from goldentooth.applied import (
-    FOLDER,
     AppliedFile,
     Baseline,
     applied_file,
@@ -26,6 +25,7 @@ from goldentooth.applied import (
 from goldentooth.artifact import Artifact, diff_texts
 from goldentooth.compare.secrets import mask
 from goldentooth.drift import DriftState, HostDrift, Item
+from goldentooth.host import judge_line
 from goldentooth.model import Network, Node
 from goldentooth.services import Service
 from goldentooth.transports import HostFile
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 FORMAT = "goldentooth-net/plan/1"
 
-STAGED = f"{FOLDER}/staged"
-SCRATCH = f"{FOLDER}/scratch"
 
 
 class Action(Enum):
@@ -367,18 +365,10 @@ def rotated_secrets(
 def judge_commands(plan: HostPlan) -> dict[str, str]:
     """Return the native judges' commands on the staged files, by path."""
     return {
-        change.path: judge_command(change.artifact)
+        change.path: judge_line(change.path, change.artifact.judge)
         for change in plan.put
         if change.artifact and change.artifact.judge  # what was kept has been judged before
     }
-
-
-def judge_command(artifact: Artifact) -> str:
-    """Return the command with which the host judges ``artifact`` once it is staged there."""
-    staged = STAGED + artifact.path
-    stem = artifact.path.rpartition("/")[2].rpartition(".")[0]
-    words = artifact.judge.command if artifact.judge else ()
-    return " ".join(word.format(file=staged, stem=stem, scratch=SCRATCH) for word in words)
 
 
 def stage_archive(

@@ -292,7 +292,9 @@ def _deployments_before(fleet: Fleet, hosts: Iterable[str], to: int) -> dict[str
         if not step.is_done:
             raise DeploymentError(f"{host}: {step.reason}")
         lines = (line.split("\t") for line in step.outputs[0].text.splitlines())
-        kept = [line[0] for line in lines if line[1] in {"confirmed", "adopted"}]
+        kept = [
+            line[0] for line in lines if line[1] in {"confirmed", "adopted"} and line[-1] != "same"
+        ]
         if len(kept) < to:
             raise DeploymentError(
                 f"{host} keeps {counted(len(kept), 'deployment')}, so it cannot go back {to}"

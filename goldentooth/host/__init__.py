@@ -8,8 +8,13 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+from goldentooth.artifact import Judge
+
 INSTALLED = "/usr/local/sbin/goldentooth-host"
 """Where the program is for users other than root."""
+
+STATE = "/var/lib/goldentooth"
+"""The folder that the program keeps a host's record, lock and back-ups in."""
 
 ALLOWED = "/etc/goldentooth/allowed"
 """Root's list of what the installed program does: one command a line, to the letter."""
@@ -20,6 +25,15 @@ def program() -> str:
     """Return the program's text, which ends with nothing run: call ``main``."""
     folder = Path(__file__).parent
     return "".join((folder / name).read_text() for name in ("batch.sh", "deploy.sh"))
+
+
+def judge_line(path: str, judge: Judge) -> str:
+    """Return the command line with which ``judge`` looks at the file for ``path``, staged there."""
+    stem = path.rpartition("/")[2].rpartition(".")[0]
+    return " ".join(
+        word.format(file=f"{STATE}/staged{path}", stem=stem, scratch=f"{STATE}/scratch")
+        for word in judge.command
+    )
 
 
 def sent_program() -> str:

@@ -81,13 +81,16 @@ verb_collect() {
     --warning=no-file-changed --null --verbatim-files-from --files-from=-
 }
 
-# @history: the kept deployments, newest last: name, state, and the record's first lines.
+# @history: the kept deployments, newest last: name, state, when, by whom, and `same` if the record
+# after it is as before: what was put back was not another state.
 verb_history() {
   for folder in "$state"/deployments/*/; do
     [ -d "$folder" ] || continue
     id=${folder%/}
-    printf '%s\t%s\t%s\n' "${id##*/}" "$(cat "$folder/state" 2>/dev/null)" \
-      "$(cat "$folder/about" 2>/dev/null)"
+    same=
+    ! cmp -s "$folder/before/applied/manifest.json" "$folder/record/manifest.json" || same=same
+    printf '%s\t%s\t%s\t%s\n' "${id##*/}" "$(cat "$folder/state" 2>/dev/null)" \
+      "$(cat "$folder/about" 2>/dev/null)" "$same"
   done
 }
 
@@ -126,8 +129,10 @@ verb_lock() {
     fi
   fi
   printf '%s\t%s\t%s\t%s\t%s\n' "$1" "$2" "$(date -u +%FT%TZ)" "$boot" "$((now + $3))" >"$state/lock.new" &&
-    mv -f "$state/lock.new" "$state/lock"
+    mv -f "$state/lock.new" "$state/lock" || full
 }
+
+full() { complain "$state cannot be written: is the disk full or read-only?"; return 74; }
 
 # @unlock ID
 verb_unlock() {
@@ -157,12 +162,19 @@ verb_stage() {
   folder=$state/deployments/$1
   umask 077
   rm -rf "$folder" && mkdir -p "$folder" || return
-  if tar --extract --touch --no-same-owner --no-same-permissions --directory="$folder" && stage_may "$folder" && stage_kept "$folder"; then
+  if tar --extract --touch --no-same-owner --no-same-permissions --directory="$folder" &&
+    only_files "$folder" && stage_may "$folder" && stage_kept "$folder"; then
     echo staged >"$folder/state" && rm -rf "$state/scratch" && mkdir "$state/scratch" &&
       ln -sfn "deployments/$1/new" "$state/staged" && sync -f "$folder" && return
   fi
   rm -rf "$folder"
   return 74
+}
+
+# Nothing is written or read through a link that somebody has put into the archive.
+only_files() { # FOLDER
+  odd=$(find "$1" ! -type f ! -type d -print -quit)
+  [ -z "$odd" ] || { complain "not a plain file: $odd"; return 77; }
 }
 
 stage_kept() { # FOLDER
@@ -257,7 +269,7 @@ verb_arm() {
     boot_unit_text "$1" >"/etc/systemd/system/$boot_unit" &&
     ln -sfn "../$boot_unit" "/etc/systemd/system/sysinit.target.wants/$boot_unit" &&
     ln -sfn "deployments/$1" "$state/armed" && echo armed >"$folder/state" &&
-    sync -f "$folder" && sync -f "/etc/systemd/system/$boot_unit" || return
+    sync -f "$folder" && sync -f "/etc/systemd/system/$boot_unit" || { disarm; full; return; }
   systemctl stop "$timer.timer" "$timer.service" 2>/dev/null
   systemctl reset-failed "$timer.timer" "$timer.service" 2>/dev/null
   systemd-run --quiet --collect --unit="$timer" --on-active="$2" --timer-property=AccuracySec=100ms \
@@ -395,7 +407,7 @@ verb_adopt() {
   ! is_armed || return 76
   folder=$state/deployments/$1
   umask 077
-  rm -rf "$folder" && mkdir -p "$folder" && tar --extract --no-same-owner --directory="$folder" || return
+  rm -rf "$folder" && mkdir -p "$folder" && tar --extract --no-same-owner --directory="$folder" && only_files "$folder" || return
   rm -rf "$state/applied.new" && cp -a "$folder/record" "$state/applied.new" && sync -f "$state" || return
   rm -rf "$state/applied" && mv -T "$state/applied.new" "$state/applied" || return
   [ ! -s "$folder/key" ] || cp "$folder/key" "$state/key" || return

@@ -17,7 +17,7 @@ from goldentooth.activation import Activation
 from goldentooth.artifact import Draft, Judge, Scope
 from goldentooth.check import Check, Outcome, Output, passes
 from goldentooth.errors import RenderError
-from goldentooth.host import ALLOWED, INSTALLED, installed_program
+from goldentooth.host import ALLOWED, INSTALLED, installed_program, judge_line
 from goldentooth.model import Network, Node
 from goldentooth.needs import Needs, Package
 from goldentooth.observation import Observation
@@ -54,6 +54,7 @@ class Access:
         yield Draft(SUDOERS, "access/sudoers.j2", names, mode=0o440, judge=VISUDO)
         lists = {
             "reads": _one_line_each(_reads(network)[node.name]),
+            "judges": _one_line_each(_judges(network, node)),
             "activations": _one_line_each(_activations(network, node)),
             "paths": sorted(_paths(network, node)),
             "own_paths": _OWN_PATHS,
@@ -152,6 +153,13 @@ def _activations(network: Network, node: Node) -> Iterator[str]:
             yield from (each.command for each in service.activate(network, node))
 
 
+def _judges(network: Network, node: Node) -> Iterator[str]:
+    for service in _services_on(network, node):
+        for draft in _drafts_of(service, network, node):
+            if draft.judge is not None:
+                yield judge_line(draft.path, draft.judge)
+
+
 def _paths(network: Network, node: Node) -> Iterator[str]:
     for service in _services_on(network, node):
         yield from _paths_of(service, network, node)
@@ -169,11 +177,15 @@ def _units(network: Network, node: Node) -> tuple[str, ...]:
 
 
 def _paths_of(service: Service, network: Network, node: Node) -> tuple[str, ...]:
+    return tuple(draft.path for draft in _drafts_of(service, network, node))
+
+
+def _drafts_of(service: Service, network: Network, node: Node) -> tuple[Draft, ...]:
     """Return the files of a service on a host; what is there for the twin only is not read."""
     if service is SERVICE:
         return ()
     drafts = service.drafts(network, node)
-    return tuple(draft.path for draft in drafts if draft.scope is Scope.HOST)
+    return tuple(draft for draft in drafts if draft.scope is Scope.HOST)
 
 
 def _one_line_each(commands: Iterable[str]) -> list[str]:

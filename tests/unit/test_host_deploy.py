@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import getpass
 import grp
+import io
 import os
 import subprocess
+import tarfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -412,3 +414,22 @@ def test_the_last_ten_deployments_are_kept(host: Host) -> None:
     assert len(kept) <= 11
     assert kept[-1] == "d11"
     assert "d00" not in kept
+
+
+@pytest.mark.parametrize("name", ["state", "program", "new/etc/x", "record/manifest.json", "told"])
+def test_a_link_in_the_archive_is_refused(host: Host, name: str) -> None:
+    aim = host.path("aim")
+    aim.write_text("untouched")
+    packed = io.BytesIO(host.packed({"a": "absent"}, {"a": "new"}))
+    with tarfile.open(fileobj=packed, mode="a") as tar:
+        link = tarfile.TarInfo(name)
+        link.type, link.linkname = tarfile.SYMTYPE, str(aim)
+        tar.addfile(link)
+    host.did("lock", "one", "ada@here", "60")
+
+    status, said = host.call("stage", "one", stdin=packed.getvalue())
+
+    assert status != 0
+    assert "not a plain file" in said
+    assert aim.read_text() == "untouched"
+    assert not (host.state / "deployments/one").exists()
