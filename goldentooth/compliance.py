@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from goldentooth.artifact import Scope
 from goldentooth.check import Check, Outcome, Output, failed, parse_json, passed
 from goldentooth.errors import RenderError
 from goldentooth.model import Network, Node
@@ -235,9 +234,7 @@ def is_frr_deployed(network: Network, node: Node) -> bool:
 
     The twin's speakers run FRR, too, in MetalLB's place.
     """
-    return node in FRR.hosts(network) and any(
-        draft.scope is Scope.HOST for draft in FRR.drafts(network, node)
-    )
+    return node == network.router
 
 
 def differences(report: Mapping[str, Any], path: str = "") -> Iterator[str]:

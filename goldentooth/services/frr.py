@@ -60,8 +60,12 @@ class Frr:
         return _NEEDS
 
     def drafts(self, network: Network, node: Node) -> Iterator[Draft]:
-        """Yield frr.conf and daemons; a neighbor's are for the twin only."""
-        scope = Scope.HOST if node.is_router else Scope.TWIN
+        """Yield frr.conf and daemons; a neighbor's and an OPNsense router's are not deployed.
+
+        The latter is there to be read and judged: os-frr writes the box's own from its models.
+        """
+        is_deployed = node.is_router and node.platform != "opnsense"
+        scope = Scope.HOST if is_deployed else Scope.TWIN
         template = "frr/router.conf.j2" if node.is_router else "frr/speaker.conf.j2"
         context = _router(network) if node.is_router else _speaker(network, node)
         yield Draft(

@@ -24,6 +24,7 @@ from goldentooth.twin.image import (
 from goldentooth.twin.keys import Authority, HostKeys
 from goldentooth.twin.layer import Layer
 from goldentooth.twin.machine import Machine
+from goldentooth.twin.opnsense import add_simulator, is_simulated
 from goldentooth.twin.plan import OPERATOR
 from goldentooth.twin.power import Progress
 from goldentooth.twin.probe import PACKAGES
@@ -121,6 +122,9 @@ class Construction:
         for unit in units_of(self.network, node, files):
             enable(layer, unit)
         add_stand_ins(layer, self.network, node, self.authority)
+        if is_simulated(node):
+            known = None if self.record.bare else self.specimens
+            add_simulator(layer, self.network, node, self.authority, known)
         if not self.record.bare:
             created = datetime.fromtimestamp(self.record.created, UTC)
             record_applied(layer, self.network, node, files, created, self.specimens)

@@ -75,6 +75,23 @@ class Authority:
             *("-keyout", str(self.api_key), "-out", str(self.api_certificate)),
         )
 
+    def issue(self, file: str, names: Iterable[str], *, days: int = 3650) -> tuple[bytes, bytes]:
+        """Return a certificate for ``names`` and its key; with days -1 it has expired already."""
+        folder = self.certificate.parent
+        request, certificate, key = (folder / f"{file}.{end}" for end in ("csr", "crt", "key"))
+        _openssl(
+            *("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
+            *("-subj", f"/CN={file}", "-keyout", str(key), "-out", str(request)),
+            *("-addext", "subjectAltName=" + ",".join(map(_alternative_name, names))),
+            *("-addext", "basicConstraints=critical,CA:FALSE"),
+        )
+        _openssl(
+            *("x509", "-req", "-in", str(request), "-copy_extensions", "copy"),
+            *("-CA", str(self.certificate), "-CAkey", str(self.key), "-days", str(days)),
+            *("-out", str(certificate)),
+        )
+        return certificate.read_bytes(), key.read_bytes()
+
 
 def _alternative_name(name: str) -> str:
     kind = "IP" if name.replace(".", "").isdigit() else "DNS"

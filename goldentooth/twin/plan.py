@@ -11,6 +11,7 @@ from goldentooth.services import all_services
 from goldentooth.twin.errors import TwinError
 from goldentooth.twin.expectations import record_check
 from goldentooth.twin.image import PlacedFile, units_of
+from goldentooth.twin.opnsense import is_simulated
 from goldentooth.twin.segment import derived_mac
 from goldentooth.twin.stand_ins import has_interfaces, list_stand_ins, stand_in_units
 from goldentooth.twin.state import SEGMENT, CheckRecord, Link, MachineRecord, Record
@@ -65,10 +66,21 @@ def plan_twin(
 
 
 def stand_ins_of(
-    files: Mapping[str, Sequence[PlacedFile]],
+    network: Network, files: Mapping[str, Sequence[PlacedFile]]
 ) -> dict[str, list[PlacedFile]]:
-    """Return of each host's ``files`` those that stand in for something, which are not deployed."""
-    return {host: [file for file in own if file.is_stand_in] for host, own in files.items()}
+    """Return of each host's ``files`` those that stand in for something, which are not deployed.
+
+    FRR of an OPNsense router is not among them: what it runs is deployed, through the API.
+    """
+    appliances = {node.name for node in network.nodes.values() if is_simulated(node)}
+    return {
+        host: [
+            file
+            for file in own
+            if file.is_stand_in and not (host in appliances and file.service == "frr")
+        ]
+        for host, own in files.items()
+    }
 
 
 def operator_address(network: Network) -> IPv4Address:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from goldentooth.facts import OpnsenseApi
 from goldentooth.model import Network, Node
 from goldentooth.services import all_services
 from goldentooth.values import SECRET_REFERENCE
@@ -37,7 +38,7 @@ def specimens(network: Network) -> dict[str, str]:
                 found |= draft.specimens
     if network.bgp.password:
         found.setdefault(network.bgp.password, _UNKNOWN)
-    return found
+    return found | api_credentials(network)
 
 
 def fill(content: bytes, values: Mapping[str, str]) -> bytes:
@@ -83,9 +84,19 @@ def operator_environment(network: Network, authority: str) -> dict[str, str]:
         for kind, _, place in (reference[2:-1].partition(":"),)
         if kind == "env"
     }
+    if network.router.platform == "opnsense":
+        environment["SSL_CERT_FILE"] = authority  # its CA, as the network's own would be trusted
     host = vault_host(network)
     if host is None:
         return environment
     address = f"https://{host.address}:{VAULT_PORT}"
     vault = {"VAULT_ADDR": address, "VAULT_TOKEN": _UNKNOWN, "VAULT_CACERT": authority}
     return environment | vault
+
+
+def api_credentials(network: Network) -> dict[str, str]:
+    """Return key and secret of an OPNsense router's API, by their references in the facts."""
+    if network.router.platform != "opnsense":
+        return {}
+    api = network.router.facts.opnsense_api or OpnsenseApi()
+    return {api.key: "specimen-key", api.secret: "specimen-secret"}

@@ -9,6 +9,7 @@ from goldentooth.model import Network, Node
 from goldentooth.twin.image import PlacedFile, add_unit
 from goldentooth.twin.keys import Authority
 from goldentooth.twin.layer import Layer
+from goldentooth.twin.opnsense import SIMULATOR_UNIT, is_simulated
 from goldentooth.twin.stand_in_secrets import (
     VAULT_PORT,
     VAULT_UNIT,
@@ -108,12 +109,12 @@ def list_stand_ins(
     booted = tuple(booted)
     nodes = tuple(node.name for node in booted if node.is_kubernetes_node)
     planes = tuple(node.name for node in booted if node.is_control_plane)
-    routers = tuple(node.name for node in booted if node.is_router)
+    routers = tuple(node.name for node in booted if is_simulated(node))
     addresses = ", ".join(service_addresses(network))
     vault = vault_host(network)
     vaults = tuple(node.name for node in booted if node == vault)
     found = (
-        StandIn("Debian with FRR", "the OPNsense router", routers),
+        StandIn("OPNsense API simulator, Debian with FRR", "the OPNsense router", routers),
         StandIn(
             f"web server on {network.kubernetes.api_port}", "the Kubernetes API server", planes
         ),
@@ -133,6 +134,8 @@ def stand_in_units(node: Node) -> tuple[str, ...]:
         units += (API_UNIT,)
     if node.is_kubernetes_node:
         units += (SERVICE_ADDRESS_UNIT, SERVICE_SOCKET)
+    if is_simulated(node):
+        units += (SIMULATOR_UNIT,)
     return units
 
 

@@ -112,7 +112,7 @@ class Twin:
         state.check_name(name)
         files = read_artifacts(artifacts)
         if bare:
-            files = stand_ins_of(files)
+            files = stand_ins_of(network, files)
         record = plan_twin(
             name,
             network=network,

@@ -65,7 +65,8 @@ def test_check_is_1_with_a_unified_diff_and_0_without_differences(site: Site) ->
     done = site.run("render", "--check")
     assert done.returncode == 1
     assert done.stderr == ""
-    assert "--- a/router/etc/frr/frr.conf\n+++ b/router/etc/frr/frr.conf\n@@" in done.stdout
+    path = "_twin/router/etc/frr/frr.conf"
+    assert f"--- a/{path}\n+++ b/{path}\n@@" in done.stdout
     assert contents(site.build) == before
 
 

@@ -141,7 +141,7 @@ def test_the_worker_of_the_page_brings_its_files_and_a_neighbor(site: Site) -> N
     path.write_text(f"{path.read_text()}\n{facts_blocks()['inventory/hosts.yaml']}")
     network = site.project().network
     assert {host.name for host in network.bgp_neighbors} - before == {"manderly"}
-    assert "neighbor 10.4.0.22" in site.text("router/etc/frr/frr.conf")
+    assert "neighbor 10.4.0.22" in site.text("_twin/router/etc/frr/frr.conf")
     assert (site.build / "manderly/etc/kubernetes/kubeadm.yaml").exists()
 
 

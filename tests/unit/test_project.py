@@ -102,9 +102,9 @@ def test_render_reports_every_host(project: Project, site: Site) -> None:
     report = project.render(hosts=["fenn", "router"])
     assert [host.host for host in report.hosts] == ["fenn", "router"]
     assert report.status == 0
-    assert (site.build / "router/etc/frr/frr.conf").exists()
+    assert (site.build / "_twin/router/etc/frr/frr.conf").exists()
     text = next(a.text for a in report.hosts[1].artifacts if a.path == "/etc/frr/frr.conf")
-    assert (site.build / "router/etc/frr/frr.conf").read_text() == text
+    assert (site.build / "_twin/router/etc/frr/frr.conf").read_text() == text
 
 
 def test_a_host_whose_interface_is_unknown_is_named_once(site: Site) -> None:

@@ -77,7 +77,7 @@ def test_check_without_a_build_finds_everything_new_and_makes_none(site: Site) -
     before = state(site.folder)
     report = site.project().render(check=True)
     assert report.status == 1
-    assert "--- /dev/null\n+++ b/router/etc/frr/frr.conf\n" in report.diff()
+    assert "--- /dev/null\n+++ b/_twin/router/etc/frr/frr.conf\n" in report.diff()
     assert state(site.folder) == before
 
 
@@ -85,7 +85,10 @@ def test_check_shows_exactly_what_would_change(site: Site) -> None:
     site.project().render()
     site.edit("inventory/defaults.yaml", "hold: 180", "hold: 90")
     report = site.project().render(check=True, hosts=["router"])
-    assert "--- a/router/etc/frr/frr.conf\n+++ b/router/etc/frr/frr.conf\n" in report.diff()
+    assert (
+        "--- a/_twin/router/etc/frr/frr.conf\n+++ b/_twin/router/etc/frr/frr.conf\n"
+        in report.diff()
+    )
     changed = [line for line in report.diff().splitlines() if line[0] in "+-"][2:]
     assert changed == ["- neighbor CLUSTER timers 60 180", "+ neighbor CLUSTER timers 60 90"]
 
@@ -126,7 +129,7 @@ def test_a_part_leaves_the_rest_of_the_build_and_of_the_manifest(site: Site) -> 
     report = site.project().render(hosts=["router"], services=["frr"])
     after = contents(site.build)
     changed = {name for name in before if before[name] != after[name]}
-    assert changed == {"router/etc/frr/frr.conf", "manifest.json"}
+    assert changed == {"_twin/router/etc/frr/frr.conf", "manifest.json"}
     assert after.keys() == before.keys()
     assert [host.host for host in report.hosts] == ["router"]
     entries = site.project().build.entries()
@@ -150,7 +153,7 @@ def test_a_removed_hosts_files_disappear(site: Site) -> None:
     assert not (site.build / "lipps").exists()
     assert not (site.build / "_twin/lipps").exists()
     assert any(location.startswith("lipps/") for location in report.removed)
-    assert "10.4.0.21" not in (site.build / "router/etc/frr/frr.conf").read_text()
+    assert "10.4.0.21" not in (site.build / "_twin/router/etc/frr/frr.conf").read_text()
 
 
 def test_a_role_that_a_host_lost_takes_its_files_away(site: Site) -> None:

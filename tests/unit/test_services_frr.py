@@ -8,6 +8,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from goldentooth.services.frr import SERVICE
 from tests.namespaces import Namespace, eventually, namespaces, needs, needs_root, run_judge
 from tests.sites import Site
 
-ROUTER = "router/etc/frr/frr.conf"
+ROUTER = "_twin/router/etc/frr/frr.conf"
 SPEAKER = "_twin/bettley/etc/frr/frr.conf"
 needs_vtysh = needs("vtysh", "frr")
 needs_daemons = needs("bgpd", "frr")
@@ -123,12 +124,20 @@ def test_the_session_password_is_carried_as_a_reference(site: Site) -> None:
     assert f" neighbor 10.4.0.1 password {reference}\n" in site.text(SPEAKER)
 
 
-def test_a_speaker_is_never_deployed_to_a_real_host(site: Site, network: Network) -> None:
+def test_only_a_linux_routers_files_are_deployed(site: Site, network: Network) -> None:
+    """A speaker is MetalLB's in production, an OPNsense router's FRR the plugin's."""
     site.project().render(services=["frr"])
-    assert {path.name for path in site.build.iterdir() if path.is_dir()} == {"_twin", "router"}
-    for node in SERVICE.hosts(network):
-        scopes = {draft.scope.value for draft in SERVICE.drafts(network, node)}
-        assert scopes == {"host" if node.is_router else "twin"}
+    assert {path.name for path in site.build.iterdir() if path.is_dir()} == {"_twin"}
+    linux = replace(network.router, platform="linux")
+    deployed = {
+        str(node): {draft.scope.value for draft in SERVICE.drafts(network, node)}
+        for node in (*SERVICE.hosts(network), linux)
+    }
+    assert deployed == {node.name: {"twin"} for node in network.bgp_neighbors} | {
+        "router": {"host"}
+    }
+    opnsense = {draft.scope.value for draft in SERVICE.drafts(network, network.router)}
+    assert opnsense == {"twin"}
 
 
 def test_a_speaker_mirrors_the_router(site: Site) -> None:

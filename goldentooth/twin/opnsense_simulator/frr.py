@@ -36,6 +36,7 @@ class Frr:
         wanted = daemons(config)
         if not DAEMONS.exists() or DAEMONS.read_text() != wanted or not started:
             _write(DAEMONS, wanted)
+            _run("systemctl", "enable", "--quiet", "frr.service")
             _run("systemctl", "restart", "frr.service")
         else:
             _run(_RELOAD, "--reload", str(CONFIGURATION))
