@@ -209,7 +209,8 @@ exec env -i "$@" """
     assert line.startswith(f"<{daemon_error}>")
     assert " goldentooth-net[" in line
     assert "]: drift: 1" in line
-    assert " unreachable (" in line
+    assert " unreachable" in line
+    assert "(allyrion, " in line
     assert "user_defined 3 is not a mapping" in failure
 
 
