@@ -36,6 +36,8 @@ _FLAGS = {
 }
 """Options that are on or off each by itself; checks and log formats are not: the last one wins."""
 
+_TCPKA = {"option clitcpka", "option srvtcpka"}
+
 _SERVER_KEYWORDS = {
     **dict.fromkeys(("backup", "check", "disabled"), 0),
     **dict.fromkeys(("cookie", "downinter", "fall", "fastinter", "id", "inter", "maxconn"), 1),
@@ -107,6 +109,8 @@ def _sorted(header: tuple[str, ...], lines: list[tuple[str, ...]]) -> list[tuple
     """Return the lines with the settings first, by name; two of one setting keep their order."""
     section = header[0] if header else ""
     named = [(_setting(section, words), _server(words)) for words in lines]
+    if any(name == "option tcpka" for name, _ in named):  # it is both of the others at once
+        named = [("option tcpka" if name in _TCPKA else name, words) for name, words in named]
     settings = sorted((each for each in named if each[0]), key=lambda each: str(each[0]))
     return [words for _, words in settings] + [words for name, words in named if not name]
 
@@ -121,7 +125,7 @@ def _setting(section: str, words: tuple[str, ...]) -> str | None:
         return f"timeout {words[1]}"
     option = words[1:] if words[0] == "no" else words
     if option[0] == "option" and len(option) > 1 and option[1] in _FLAGS:
-        return "option tcpka" if option[1].endswith("tcpka") else f"option {option[1]}"
+        return f"option {option[1]}"
     return None
 
 
