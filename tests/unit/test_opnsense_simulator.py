@@ -7,7 +7,10 @@ core's controllers), not what our client needs.
 from __future__ import annotations
 
 import json
+import os
 import ssl
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +20,7 @@ import pytest
 
 from goldentooth.opnsense.models import TABLE
 from goldentooth.twin.opnsense_simulator import frr
-from tests.opnsense_router import SimulatedRouter
+from tests.opnsense_router import KEY, SECRET, SimulatedRouter
 
 NEIGHBOR = {"address": "10.4.0.11", "remoteas": "64501"}
 RULE = {"name": "POOL", "seqnumber": "5", "action": "permit", "network": "10.4.11.0/24 le 32"}
@@ -383,3 +386,58 @@ def test_frr_conf_shows_every_setting_of_a_neighbor(router: SimulatedRouter) -> 
         before = frr.configuration(router.config)
         item[name] = "11" if name == "holddown" else "1"
         assert frr.configuration(router.config) != before, name
+
+
+# -- a client of somebody else ---------------------------------------------------------------
+
+_CLIENT = """
+import json, sys
+from oxl_opnsense_client import Client
+
+options = json.loads(sys.argv[1])
+client = Client(shell=False, api_timeout=20, **options)
+assert client.is_opnsense()
+
+def run(module, **parameters):
+    answer = client.run_module(module, params=parameters)
+    assert answer["error"] is None, answer["error"]
+    return answer["result"]["changed"]
+
+def make():
+    network = "10.4.11.0/24 le 32"
+    yield run("frr_general", enabled=True)
+    yield run("frr_bgp_general", enabled=True, as_number=64500, id="10.4.0.1")
+    yield run("frr_bgp_prefix_list", name="POOL", seq=5, network=network, action="permit")
+    yield run("frr_bgp_route_map", name="IN", id=10, action="permit", prefix_list={"POOL": [5]})
+    neighbor = {"ip": "10.4.0.11", "as_number": 64501, "route_map_in": "IN"}
+    yield run("frr_bgp_neighbor", match_fields=["ip"], **neighbor)
+
+first, second = list(make()), list(make())
+gone = run("frr_bgp_neighbor", ip="10.4.0.11", state="absent", match_fields=["ip"])
+print(json.dumps([first, second, gone]))
+"""
+
+
+def test_an_independent_client_finds_its_way(router: SimulatedRouter) -> None:
+    """oxl-opnsense-client (GPL, and it pins ansible-core: so in an environment of its own)."""
+    python = os.environ.get("OXL_PYTHON", sys.executable)
+    there = [python, "-c", "import oxl_opnsense_client"]
+    if subprocess.run(there, capture_output=True, check=False).returncode:
+        pytest.skip("oxl-opnsense-client is not installed; OXL_PYTHON names a Python that has it")
+    options = {
+        "firewall": "127.0.0.1",
+        "port": router.simulator.server.server_address[1],
+        "token": KEY,
+        "secret": SECRET,
+        "ssl_ca_file": str(router.authority.certificate),
+    }
+    done = subprocess.run(
+        [python, "-c", _CLIENT, json.dumps(options)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    first, second, gone = json.loads(done.stdout.splitlines()[-1])
+    assert first == [True] * 5
+    assert second == [False] * 5, "what it has made is what it reads"
+    assert gone is True
+    assert router.config["bgp"]["lists"]["neighbors.neighbor"] == {}
+    assert "ip prefix-list POOL seq 5 permit 10.4.11.0/24 le 32" in router.routing.running
