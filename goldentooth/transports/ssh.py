@@ -8,6 +8,7 @@ One event loop in one thread serves all of Nornir's worker threads.
 from __future__ import annotations
 
 import asyncio
+import atexit
 from collections.abc import Coroutine, Mapping
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from functools import cache
@@ -32,6 +33,9 @@ T = TypeVar("T")
 
 _KEEPALIVES = 3
 """Keepalives that may stay unanswered until a host is taken for dead."""
+
+
+_END_SECONDS = 2.0
 
 
 class SshConnection:
@@ -192,5 +196,13 @@ def _loop() -> asyncio.AbstractEventLoop:
 @cache
 def _start_loop() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
-    Thread(target=loop.run_forever, name="goldentooth-ssh", daemon=True).start()
+    thread = Thread(target=loop.run_forever, name="goldentooth-ssh", daemon=True)
+    thread.start()
+    atexit.register(_end_loop, loop, thread)
     return loop
+
+
+def _end_loop(loop: asyncio.AbstractEventLoop, thread: Thread) -> None:
+    """End the loop before the interpreter ends: a thread that outlives it may crash."""
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(_END_SECONDS)
