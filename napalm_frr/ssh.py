@@ -8,6 +8,7 @@ certificates (``@cert-authority`` in known_hosts) and reads ``~/.ssh/config`` an
 from __future__ import annotations
 
 import asyncio
+import atexit
 import secrets
 from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -224,5 +225,13 @@ def _loop() -> asyncio.AbstractEventLoop:
 @cache
 def _start_loop() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
-    Thread(target=loop.run_forever, name="napalm-frr", daemon=True).start()
+    thread = Thread(target=loop.run_forever, name="napalm-frr", daemon=True)
+    thread.start()
+    atexit.register(_end_loop, loop, thread)
     return loop
+
+
+def _end_loop(loop: asyncio.AbstractEventLoop, thread: Thread) -> None:
+    """End the loop before the interpreter ends: a thread that outlives it may crash."""
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(2)
