@@ -440,4 +440,5 @@ def test_an_independent_client_finds_its_way(router: SimulatedRouter) -> None:
     assert second == [False] * 5, "what it has made is what it reads"
     assert gone is True
     assert router.config["bgp"]["lists"]["neighbors.neighbor"] == {}
+    assert post(router, "quagga/service/reconfigure") == {"status": "ok"}
     assert "ip prefix-list POOL seq 5 permit 10.4.11.0/24 le 32" in router.routing.running
