@@ -160,7 +160,7 @@ class Machine:
             if activation.command.startswith("@routes "):
                 file = self.folder / activation.command.removeprefix("@routes /")
                 verbs = deployment_program()
-                self.namespace.run("sh", "-c", verbs, "sh", "verb", "routes", str(file))
+                self.namespace.run("sh", "-c", verbs, "sh", "routes", str(file))
             elif not activation.command.startswith("@sysctl "):
                 self.namespace.run("sh", "-c", activation.command)
 
