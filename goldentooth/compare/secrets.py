@@ -24,6 +24,14 @@ _ANNOUNCED = re.compile(
 )
 """A word that says that a secret follows on its line, or in YAML on the next ones."""
 
+_OF_KUBEADM = re.compile(
+    r"(?<!\w)(?:[a-z0-9]{6}\.[a-z0-9]{16}|(?:sha256:)?[0-9a-f]{64}|[0-9a-f]{32})(?!\w)"
+)
+"""A token, a CA's hash or a certificate key, wherever it stands (kubeadm join, v1beta4)."""
+
+_ALONE = re.compile(r"[-#!;\s]*\S+\s*")
+"""One word on a line: a value that was torn from what announces it."""
+
 _BLANKS = re.compile(r"[ \t\r]+")
 _INDENT = re.compile(r"[ \t]*(?:- +)*")
 _WORD = re.compile(r"[^\s\"',;:{}\[\]()=]+")
@@ -53,6 +61,7 @@ def mask(intended: str, live: str) -> str:
         lines[at] = lines[at][:start] + HIDDEN
     for at in sides.suspects(matches):
         lines[at] = _WORD.sub(sides.hide_unknown(values), lines[at])
+    values.update(_OF_KUBEADM.findall("\n".join(lines)))
     return _without("\n".join(lines), values - sides.vocabulary, intended)
 
 
@@ -83,6 +92,7 @@ class _Sides:
         self._intended = intended
         self._public = {_plain(line) for line in intended if not SECRET_REFERENCE.search(line)}
         public = SECRET_REFERENCE.sub(" ", "\n".join(intended))
+        self._own = _before_references(intended)
         self.vocabulary = set(_WORD.findall(public)) | set(public.split())
 
     def _is_public(self, at: int) -> bool:
@@ -117,31 +127,31 @@ class _Sides:
 
     def announced(self, matches: dict[int, tuple[_Match, ...]]) -> Iterator[tuple[int, int]]:
         """Give the lines of the host that hold another secret, and from where on."""
-        level, is_empty = None, False
+        level, is_open, is_next = None, False, False
         for at, line in enumerate(self.live):
             indent = _INDENT.match(line)
             start = indent.end() if indent else 0
-            is_known = at in matches or self._is_public(at)
             if not line[start:].strip():
                 continue
-            follows = level is not None and (
-                len(line) - len(line.lstrip(" \t")) > level
-                or (is_empty and line.lstrip().startswith("- ") and start > level)
-            )
-            if follows:
+            is_known = at in matches or self._is_public(at)
+            is_item = is_open and line.lstrip().startswith("- ")
+            is_deeper = level is not None and len(line) - len(line.lstrip(" \t")) > level
+            if is_next or is_deeper or (is_item and level is not None and start > level):
+                is_next = False
                 if not is_known:
                     yield at, start
-                continue
-            level = None
-            if not (announced := _ANNOUNCED.search(line)):
+                    continue
+            announced = _ANNOUNCED.search(line) or self._own.search(line)
+            if not announced:
+                level = level if is_deeper or is_item else None
                 continue
             level, value = start, announced["value"].strip(" \t\r")
-            is_empty = not value or value[0] in "|>&!"
+            is_open = is_next = not value or value[0] in "|>&!"
             if not is_known and value:
                 yield at, announced.start("value")
 
     def suspects(self, matches: dict[int, tuple[_Match, ...]]) -> Iterator[int]:
-        """Give the lines that stand where a line with a reference should be, and is not."""
+        """Give the lines that may be what became of a line with a reference that is not there."""
         found = {match.intended for line in matches.values() for match in line}
         missing = {
             at
@@ -150,16 +160,28 @@ class _Sides:
         }
         if not missing:
             return
-        ours = [str(at) if at in found else _plain(line) for at, line in enumerate(self._intended)]
-        theirs = [
-            str(matches[at][0].intended) if at in matches else _plain(line)
+        # a line with a reference is the same on both sides by its number
+        ours = {
+            at: str(at) if at in found else _plain(line)
+            for at, line in enumerate(self._intended)
+            if line.strip()
+        }
+        theirs = {
+            at: str(matches[at][0].intended) if at in matches else _plain(line)
             for at, line in enumerate(self.live)
-        ]
-        for tag, one, other, start, stop in SequenceMatcher(None, ours, theirs).get_opcodes():
-            if tag == "replace" and not missing.isdisjoint(range(one, other)):
-                yield from (
-                    at for at in range(start, stop) if at not in matches and not self._is_public(at)
-                )
+            if line.strip()
+        }
+        matcher = SequenceMatcher(None, list(ours.values()), list(theirs.values()))
+        near = {
+            at
+            for tag, one, other, start, stop in matcher.get_opcodes()
+            if tag == "replace" and not missing.isdisjoint(list(ours)[one:other])
+            for at in list(theirs)[start:stop]
+        }
+        for at, line in enumerate(self.live):
+            is_known = at in matches or self._is_public(at)
+            if not is_known and (at in near or _ALONE.fullmatch(line)):
+                yield at
 
     def hide_unknown(self, values: set[str]) -> Callable[[re.Match[str]], str]:
         """Return what hides a word that the intended text has not, and adds it to ``values``."""
@@ -172,6 +194,18 @@ class _Sides:
             return HIDDEN
 
         return hide
+
+
+def _before_references(lines: list[str]) -> re.Pattern[str]:
+    """Return what finds the words that stand before the references, and what follows them."""
+    words = {
+        word[1]
+        for line in lines
+        for before in SECRET_REFERENCE.split(line)[:-1]
+        if (word := re.search(r"(\w[\w.-]{2,})\W*$", before))
+    }
+    named = "|".join(map(re.escape, sorted(words))) or r"(?!)"
+    return re.compile(rf"(?<!\w)(?:{named})(?!\w)\W*(?P<value>.*)")
 
 
 def _plain(line: str) -> str:

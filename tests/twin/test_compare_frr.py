@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.root, needs("bgpd", "frr")]
 
 BUILD = Path(__file__).parents[1] / "golden" / "build"
 SHIPPED = {
-    "router": BUILD / "router/etc/frr/frr.conf",
+    "router": BUILD / "_twin/router/etc/frr/frr.conf",
     "speaker": BUILD / "_twin/fenn/etc/frr/frr.conf",
 }
 
