@@ -67,6 +67,8 @@ class Rehearsal:
     trials: tuple[Trial, ...]
     losses: tuple[Loss, ...]
     seconds: float
+    notes: tuple[str, ...] = ()
+    """What a person should know of it: what it could not show."""
 
     @property
     def has_passed(self) -> bool:
@@ -88,6 +90,7 @@ class Rehearsal:
                 {"name": trial.name, "passed": trial.has_passed, "seen": trial.seen}
                 for trial in self.trials
             ],
+            "notes": list(self.notes),
             "losses": [
                 {"traffic": each.traffic, "sent": each.sent, "lost": each.lost}
                 for each in self.losses
@@ -103,6 +106,7 @@ class Rehearsal:
         told = f"rehearsal {verdict} in {self.seconds:.0f} s"
         lines = [format_table(("trial", "verdict", "seen"), rows), ""]
         lines += [f"during the deployment, {loss}" for loss in self.losses]
+        lines += [f"note: {note}" for note in self.notes]
         return "\n".join((*lines, paint(told, "green" if self.has_passed else "red", on=colour)))
 
 
@@ -142,13 +146,24 @@ def rehearse(
             trials += _try_faults(twin, project, say)
     finally:
         remove_twin(NAME)
-    return Rehearsal(tuple(trials), tuple(losses), monotonic() - clock)
+    return Rehearsal(tuple(trials), tuple(losses), monotonic() - clock, tuple(_notes(surveys)))
+
+
+def _notes(surveys: Mapping[str, HostSurvey]) -> Iterator[str]:
+    for host, survey in surveys.items():
+        if survey.router is not None and not survey.router.drawn.is_empty:
+            yield (
+                f"the twin's {host} has what is intended from the start: the network was tried"
+                " with its change, the change itself was not"
+            )
 
 
 def _write_applied(project: Project, surveys: Mapping[str, HostSurvey], folder: Path) -> None:
     """Write what hosts have as applied, and the stand-ins of the twin, as a build folder."""
     artifacts: list[Artifact] = []
     for host, survey in surveys.items():
+        if survey.router is not None:
+            continue  # the simulator begins with what is intended: see Rehearsal.notes
         if survey.collected is None:
             raise DeploymentError(
                 f"{host} cannot be read ({survey.drift.reason}): no twin can be made of it"
