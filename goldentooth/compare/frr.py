@@ -273,8 +273,10 @@ class _Router:
         return name not in self._has_as
 
     def _join(self, name: str, group: str) -> bool:
-        """Make a neighbor a member, if the AS of one of the two is known; return whether it is."""
-        if group not in self._has_as or not (self._has_as[group] or name in self._has_as):
+        """Make a neighbor a member, if an AS is known and it is in no other group; tell whether."""
+        if group not in self._has_as or self._group.get(name, group) != group:
+            return False
+        if not (self._has_as[group] or name in self._has_as):
             return False
         self._has_as[name] = True
         self._group[name] = group

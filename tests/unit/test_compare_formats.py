@@ -1,4 +1,4 @@
-"""What ifupdown, sysctl and YAML make of a text says what is a difference."""
+"""What FRR, ifupdown, sysctl and YAML make of a text says what is a difference."""
 
 from __future__ import annotations
 
@@ -28,6 +28,56 @@ def changed_number_or_word(text: str, chance: random.Random) -> str:
     at, end = number.span() if number else (len(word[0]), len(word[0]))
     new = str(int(number[0]) + 1) if number else "x"
     return text[: word.start() + at] + new + text[word.start() + end :]
+
+
+# -- FRR: what FRR 8.4 was seen to do, tests/twin/test_compare_frr.py looks for more ---------
+
+GROUPS = """\
+router bgp 1
+ neighbor A peer-group
+ neighbor A remote-as 2
+ neighbor B peer-group
+ neighbor B remote-as 3
+"""
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        # a neighbor is made first, and stays in its first group
+        ("neighbor 10.0.0.1 remote-as 2\n neighbor 10.0.0.1 passive",
+         "neighbor 10.0.0.1 passive\n neighbor 10.0.0.1 remote-as 2"),
+        ("neighbor 10.0.0.1 peer-group A\n neighbor 10.0.0.1 peer-group B",
+         "neighbor 10.0.0.1 peer-group B\n neighbor 10.0.0.1 peer-group A"),
+        ("bgp router-id 1.1.1.1\n bgp router-id 2.2.2.2",
+         "bgp router-id 2.2.2.2\n bgp router-id 1.1.1.1"),
+        ("maximum-paths 2", "maximum-paths ibgp 2"),
+        ("redistribute static metric 9",
+         "redistribute static metric 9\n redistribute static route-map X"),
+        ("exit\nexit\nip prefix-list X permit any", "exit\nip prefix-list X permit any"),
+        ("no bgp default ipv4-unicast\n neighbor 10.0.0.1 remote-as 2",
+         "neighbor 10.0.0.1 remote-as 2\n no bgp default ipv4-unicast"),
+    ],
+)  # fmt: skip
+def test_what_frr_takes_in_turn_is_a_difference(one: str, other: str) -> None:
+    assert not same_meaning("frr", f"{GROUPS} {one}\n", f"{GROUPS} {other}\n")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ("frr version 8.4.4", "", True),
+        ("frr version 7.3", "", False),
+        ("frr defaults traditional", "", True),
+        ("frr defaults datacenter", "", False),
+        ("frr version 8.4.4\nno ipv6 forwarding", "", True),
+        ("no ipv6 forwarding", "", False),
+        ("frr version 8.4.4\nno ip forwarding", "", False),
+        ("log syslog informational", "", False),
+    ],
+)
+def test_what_frr_says_of_itself_is_no_difference(one: str, other: str, is_same: bool) -> None:
+    assert same_meaning("frr", f"{one}\n", f"{other}\n") is is_same
 
 
 # -- interfaces ---------------------------------------------------------------------------
