@@ -189,7 +189,11 @@ def _file(
     state = side.classify()
     if state is DriftState.IN_SYNC:
         return Item(service, path, state)
-    return Item(service, path, state, side.explain(state), side.diff(state))
+    diff = side.diff(state)
+    detail = side.explain(state)
+    if not diff and not detail and applied is not None and applied.secrets:
+        detail = "the value of a secret differs"
+    return Item(service, path, state, detail, diff)
 
 
 @dataclass(frozen=True)

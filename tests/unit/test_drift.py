@@ -1,0 +1,124 @@
+"""Who moved: intended, last applied and live held against each other."""
+
+from __future__ import annotations
+
+import pytest
+
+from goldentooth.applied import record_files
+from goldentooth.artifact import Artifact
+from goldentooth.drift import Collected, DriftState, HostDrift, HostIntent, judge_host
+from goldentooth.transports import HostFile
+
+PATH = "/etc/network/interfaces.d/eth0.cfg"
+SECRET_PATH = "/etc/kubernetes/kubeadm.yaml"
+REFERENCE = "${env:TOKEN}"
+KEY = b"k" * 32
+
+OLD, NEW, OTHER = ("auto eth0\n", "auto eth0\n# new\niface eth0 inet manual\n", "auto eth1\n")
+
+
+def artifact(text: str, path: str = PATH, mode: int = 0o644) -> Artifact:
+    return Artifact("fenn", "routes", path, text, mode=mode, format="interfaces")
+
+
+def stands(
+    intended: str | None, applied: str | None, live: str | None, *, owner: str = "root:root"
+) -> HostDrift:
+    artifacts = () if intended is None else (artifact(intended),)
+    record = {}
+    if applied is not None:
+        known = artifact(applied)
+        record = record_files(
+            "fenn", [(known, known.content)], KEY, deployment="1", at="2026-01-01", by="ops"
+        )
+    file = None if live is None else HostFile(PATH, live.encode(), owner)
+    intent = HostIntent("fenn", artifacts, services=frozenset({"routes"}))
+    return judge_host(intent, Collected({PATH: file}, record, {}))
+
+
+@pytest.mark.parametrize(
+    ("intended", "applied", "live", "state"),
+    [
+        (OLD, OLD, OLD, DriftState.IN_SYNC),
+        (OLD, OLD, "# mine\nauto  eth0\n", DriftState.IN_SYNC),
+        (OLD, OLD, OTHER, DriftState.DRIFT),
+        (NEW, OLD, OLD, DriftState.PENDING),
+        (NEW, OLD, NEW, DriftState.CONVERGED),
+        (NEW, OLD, OTHER, DriftState.CONFLICT),
+        (OLD, OLD, None, DriftState.MISSING),
+        (NEW, OLD, None, DriftState.MISSING),
+        (None, OLD, OLD, DriftState.PENDING),
+        (None, OLD, OTHER, DriftState.CONFLICT),
+        (None, OLD, None, DriftState.CONVERGED),
+        (OLD, None, None, DriftState.MISSING),
+        (OLD, None, OLD, DriftState.NO_BASELINE),
+        (OLD, None, OTHER, DriftState.NO_BASELINE),
+    ],
+)
+def test_every_line_of_the_table(
+    intended: str | None, applied: str | None, live: str | None, state: DriftState
+) -> None:
+    (item,) = stands(intended, applied, live).items
+    assert item.state is state
+
+
+def test_a_new_file_is_pending_and_a_foreign_one_in_its_place_is_a_conflict() -> None:
+    known = artifact("x", path="/etc/known")
+    record = record_files("fenn", [(known, b"x")], KEY, deployment="1", at="", by="")
+    for live, state in ((None, DriftState.PENDING), (OTHER, DriftState.CONFLICT)):
+        file = HostFile(PATH, live.encode()) if live else None
+        files = {PATH: file, "/etc/known": HostFile("/etc/known", b"x")}
+        intent = HostIntent("fenn", (artifact(OLD), known), services=frozenset({"routes"}))
+        found = judge_host(intent, Collected(files, record, {}))
+        assert {item.subject: item.state for item in found.items}[PATH] is state
+
+
+def test_another_owner_is_drift_though_the_text_is_the_same() -> None:
+    (item,) = stands(OLD, OLD, OLD, owner="ada:ada").items
+    assert (item.state, item.detail) == (DriftState.DRIFT, "owner ada:ada, not root:root")
+
+
+def test_a_link_in_the_place_of_a_file_is_drift() -> None:
+    known = artifact(OLD)
+    record = record_files("fenn", [(known, known.content)], KEY, deployment="1", at="", by="")
+    files = {PATH: HostFile(PATH, kind="link", target="/tmp/x")}
+    intent = HostIntent("fenn", (known,), services=frozenset({"routes"}))
+    (item,) = judge_host(intent, Collected(files, record, {})).items
+    assert (item.state, item.detail) == (DriftState.DRIFT, "it is a link")
+
+
+@pytest.mark.parametrize(
+    ("live", "state"), [("canary", DriftState.IN_SYNC), ("else", DriftState.DRIFT)]
+)
+def test_a_secret_is_compared_by_its_keyed_hash_and_never_shown(
+    live: str, state: DriftState
+) -> None:
+    known = Artifact("fenn", "kubeadm", SECRET_PATH, f"token: {REFERENCE}\n", mode=0o600)
+    applied = [(known, b"token: canary\n")]
+    record = record_files("fenn", applied, KEY, deployment="1", at="", by="")
+    file = HostFile(SECRET_PATH, f"token: {live}\n".encode(), mode=0o600)
+    intent = HostIntent("fenn", (known,), services=frozenset({"kubeadm"}))
+    (item,) = judge_host(intent, Collected({SECRET_PATH: file}, record, {})).items
+    assert item.state is state
+    assert "canary" not in item.diff + item.detail
+    assert "else" not in item.diff + item.detail
+    if state is DriftState.DRIFT:
+        assert item.detail == "the value of a secret differs"
+
+
+def test_a_file_of_another_service_is_left_alone_where_one_is_selected() -> None:
+    known = artifact(OLD)
+    record = record_files("fenn", [(known, known.content)], KEY, deployment="1", at="", by="")
+    intent = HostIntent("fenn", (), services=frozenset({"haproxy"}))
+    found = judge_host(intent, Collected({PATH: HostFile(PATH, b"x")}, record, {}))
+    assert found.items == ()
+    assert found.status == 0
+
+
+def test_anothers_record_is_not_trusted() -> None:
+    known = artifact(OLD)
+    record = record_files("jast", [(known, known.content)], KEY, deployment="1", at="", by="")
+    intent = HostIntent("fenn", (known,), services=frozenset({"routes"}))
+    found = judge_host(intent, Collected({PATH: HostFile(PATH, b"auto eth0\n")}, record, {}))
+    assert (found.state, found.status) == (DriftState.BAD_BASELINE, 2)
+    assert "'jast'" in found.reason
