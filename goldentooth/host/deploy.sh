@@ -17,6 +17,8 @@
 state=${GOLDENTOOTH_STATE:-/var/lib/goldentooth}
 installed=/usr/local/sbin/goldentooth-host
 tab=$(printf '\t')
+newline='
+'
 kept=10
 boot_unit=goldentooth-rollback-boot.service
 timer=goldentooth-rollback
@@ -230,8 +232,9 @@ verb_backup() {
     done
   done <"$folder/plan"
   while IFS= read -r unit; do
-    printf '%s\t%s\t%s\n' "$unit" "$(systemctl is-active "$unit" 2>/dev/null)" \
-      "$(systemctl is-enabled "$unit" 2>/dev/null)"
+    shown=$(systemctl show --property=ActiveState,UnitFileState "$unit") || return
+    active=${shown#*ActiveState=} enabled=${shown#*UnitFileState=}
+    printf '%s\t%s\t%s\n' "$unit" "${active%%"$newline"*}" "${enabled%%"$newline"*}"
   done <"$folder/units" >"$before/units" || return
   [ ! -d "$state/applied" ] || cp -a "$state/applied" "$before/applied" || return
   echo backed-up >"$folder/state" && sync -f "$folder"
@@ -271,7 +274,6 @@ verb_arm() {
     ln -sfn "deployments/$1" "$state/armed" && echo armed >"$folder/state" &&
     sync -f "$folder" && sync -f "/etc/systemd/system/$boot_unit" || { disarm; full; return; }
   systemctl stop "$timer.timer" "$timer.service" 2>/dev/null
-  systemctl reset-failed "$timer.timer" "$timer.service" 2>/dev/null
   systemd-run --quiet --collect --unit="$timer" --on-active="$2" --timer-property=AccuracySec=100ms \
     --property=Restart=on-failure --property=RestartSec=5 --property=StartLimitIntervalSec=0 \
     --property=SuccessExitStatus=70 \
@@ -358,7 +360,7 @@ verb_activate() {
   is_id "$1" && alone_as_step || return
   folder=$state/deployments/$1 old=$state/deployments/$1/before/files
   [ "$(cat "$folder/state" 2>/dev/null)" = swapped ] || { complain "$1 is not swapped in"; return 70; }
-  : >"$folder/begun" && systemctl daemon-reload || return
+  : >"$folder/begun" && reload_units || return
   run_lines "$folder/activate" || return
   echo activated >"$folder/state"
 }
@@ -372,6 +374,10 @@ run_lines() { # FILE
     esac || { failed=$?; complain "\`$line\` failed ($failed)"; [ "${2-}" = on ] || break; }
   done 8<"$1"
   return "$failed"
+}
+
+reload_units() { # only if there are new ones: it takes systemd a while
+  ! grep -q "$tab/etc/systemd/" "$folder/plan" || systemctl daemon-reload
 }
 
 # @confirm ID: the change stays. The record of what is applied is the new one.
@@ -433,7 +439,7 @@ verb_rollback() {
   [ "$failed" = 0 ] || return 74
   why=${2:-$(head -c 1000 | tr -cd '[:print:]')}
   if [ "${3-}" = boot ]; then
-    ! grep -q "$tab/etc/systemd/" "$folder/plan" || systemctl daemon-reload
+    reload_units
     forget_units "$before/units"
   else
     go_back_live || why="$why; not all of it could be made live again: see the journal"
@@ -469,7 +475,7 @@ put_back_record() {
 
 # What was never made live is not disturbed by making the old live once more.
 go_back_live() {
-  systemctl daemon-reload
+  reload_units
   unlive=0
   if [ -e "$folder/begun" ]; then
     run_lines "$folder/activate" on || run_lines "$folder/activate" on || unlive=1
