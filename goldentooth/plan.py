@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 FORMAT = "goldentooth-net/plan/1"
 
 
-
 class Action(Enum):
     """What happens to one file."""
 
