@@ -14,8 +14,8 @@ from nornir.core.task import AggregatedResult, Result, Task
 
 import goldentooth
 from goldentooth import Network, Project, open_project
-from goldentooth.errors import FactsError, UsageError
 from goldentooth.configuration import find_config
+from goldentooth.errors import FactsError, UsageError
 from goldentooth.schema import inventory_schemas
 from tests.sites import Site
 
