@@ -22,6 +22,8 @@ from goldentooth.errors import DeploymentError, OutputError
 
 FORMAT = "goldentooth-net/journal/1"
 NAME = "journal.jsonl"
+STATE_VARIABLE = "GOLDENTOOTH_STATE"
+"""Names the folder for journal and records where config.yaml names none: on a twin its own."""
 
 BEGIN, END = "begin", "end"
 CHANGING = "changing through the API"

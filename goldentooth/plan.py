@@ -114,6 +114,8 @@ class HostPlan:
     """Set if the host could not be read."""
     router: RouterSurvey | None = field(default=None, repr=False)
     """Set for a router that is changed through its API, not by files."""
+    notes: tuple[str, ...] = ()
+    """What a person should know of it: what is not ours, what cannot be expressed."""
     source: str = ""
     """Whose earlier state the host puts back from what it has kept; see `@stage`."""
 
@@ -145,6 +147,7 @@ class HostPlan:
                 {"command": each.command, "kind": each.kind} for each in self.activations
             ],
             "disturbs": list(self.disturbs),
+            "notes": list(self.notes),
             "unknown": self.unknown.reason if self.unknown else None,
         }
 

@@ -7,9 +7,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
+from hashlib import sha256
 from inspect import signature
 from operator import attrgetter
 from pathlib import Path
@@ -432,10 +434,14 @@ class Project:
 
     def router_access(self, secrets: Filler | None = None) -> RouterAccess:
         """Return what it takes to speak to an OPNsense router."""
+        from goldentooth.journal import STATE_VARIABLE
         from goldentooth.secrets import Secrets
         from tasks.opnsense import RouterAccess
 
-        record = self.journal.path.parent / "routers" / f"{self.network.router.name}.json"
+        elsewhere = os.environ.get(STATE_VARIABLE)
+        stated = "journal" in self.config.user_defined
+        folder = Path(elsewhere) if elsewhere and not stated else self.journal.path.parent
+        record = folder / "routers" / f"{self.network.router.name}.json"
         held = secrets if isinstance(secrets, Secrets) else Secrets(self.folder)
         return RouterAccess(self.network, self.folder, record, held)
 
@@ -682,8 +688,13 @@ class Project:
     @property
     def journal(self) -> Journal:
         """What is remembered of deployments from here."""
-        from goldentooth.journal import Journal
+        from goldentooth.journal import STATE_VARIABLE, Journal
 
+        stated = "journal" in self.config.user_defined
+        elsewhere = os.environ.get(STATE_VARIABLE)
+        if elsewhere and not stated:
+            name = sha256(str(self.folder).encode()).hexdigest()[:16]
+            return Journal(Path(elsewhere) / name)
         return Journal(self._path("journal", "journal"))
 
     def fleet(self, say: Callable[[str], None] = lambda _: None) -> Fleet:

@@ -10,7 +10,7 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from goldentooth import deployment as words
-from goldentooth.check import Check, CheckResult, unknown_all
+from goldentooth.check import Check, CheckResult, State, unknown_all
 from goldentooth.deployment import Board, Health, Options, Outcome, batches, blame, short_of_quorum
 from goldentooth.errors import DeploymentError
 from goldentooth.fleet import run_for_all
@@ -198,6 +198,12 @@ class Rollout:
         )
         self._seen = fleet.verify()
         self._short_at_first = set(short_of_quorum(self._seen))
+        self._refuse_blind(groups)
+        if reason := self._too_many():
+            self._abort(reason)
+            return reason
+        refused = {host for host, o in self._board.outcomes.items() if o.word == words.REFUSED}
+        groups = tuple(kept for g in groups if (kept := tuple(h for h in g if h not in refused)))
         health = Health.of(self._seen)
         for number, group in enumerate(groups, 1):
             kind = "canary" if number == 1 and len(group) == 1 and len(groups) > 1 else "batch"
@@ -206,6 +212,16 @@ class Rollout:
                 self._abort(reason)
                 return reason
         return ""
+
+    def _refuse_blind(self, groups: Iterable[Sequence[str]]) -> None:
+        """Refuse hosts of which no live check can be made: nobody could say what they lose."""
+        for host in (host for group in groups for host in group):
+            about = {c.id for name, _, c in self._fleet.checks if host in {name, c.host}}
+            seen = [result for result in self._seen if result.check.id in about]
+            if seen and all(result.outcome.state is State.UNKNOWN for result in seen):
+                reason = f"none of its live checks can be made: {seen[0].outcome.seen}"
+                self._board.set(host, words.REFUSED, self._shown(reason))
+                self._abort_hosts({host} & self._staged, words.REFUSED, reason)
 
     def _too_many(self) -> str:
         failures = self._board.failures()

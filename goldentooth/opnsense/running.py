@@ -80,13 +80,22 @@ def _expected(intended: Intended) -> Iterable[tuple[str, str]]:
             yield str(item), line
 
 
+def _timers(value: Values) -> tuple[str, str]:
+    """Return keepalive and hold time as FRR runs them: no keepalive beyond a third of the hold.
+
+    Source: peer_timers_set of bgpd; RFC 4271 §4.4 says so.
+    """
+    keepalive, hold = int(value["keepalive"] or 60), int(value["holddown"] or 180)
+    return str(min(keepalive, hold // 3)), str(hold)
+
+
 def _neighbor_lines(value: Values, items: Mapping[str, Item]) -> Iterable[str]:
     start = f"neighbor {value['address']}"
     yield f"{start} remote-as {value['remoteas']}"
     yield f"{start} description {value['description']}"
     if value["password"]:
         yield f"{start} password {value['password']}"
-    if (timers := (value["keepalive"], value["holddown"])) != _DEFAULT_TIMERS:
+    if (timers := _timers(value)) != _DEFAULT_TIMERS:
         yield f"{start} timers {timers[0]} {timers[1]}"
     if value["connecttimer"] != _DEFAULT_CONNECT:
         yield f"{start} timers connect {value['connecttimer']}"

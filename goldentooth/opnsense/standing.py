@@ -108,13 +108,26 @@ def _items(survey: RouterSurvey) -> Iterator[drift.Item]:
     for name, change in changes.items():
         fields = ", ".join(each.field for each in change.fields)
         detail = change.reason or (fields if change.action is Action.CHANGE else "")
-        yield drift.Item(SERVICE, name, _state(survey, name, change), detail, _lines(change))
+        state = _state(survey, name, change)
+        moved = state in {DriftState.DRIFT, DriftState.CONFLICT}
+        diff = _moved_lines(change) if moved else _lines(change)
+        yield drift.Item(SERVICE, name, state, detail, diff)
     for pending in survey.drawn.pending:
         yield drift.Item(SERVICE, pending, DriftState.NOT_LOADED, "saved, not live: reconfigure")
 
 
 def _lines(change: Change) -> str:
     return "".join(f"{line}\n" for line in change.lines())
+
+
+def _moved_lines(change: Change) -> str:
+    """Return what was done on the router, as of files: from what was applied to what is there."""
+    return "".join(
+        f"{sign} {each.field}: {value}\n"
+        for each in change.fields
+        for sign, value in (("-", each.after), ("+", each.before))
+        if value is not None
+    ) or _lines(change)
 
 
 def _state(survey: RouterSurvey, name: str, change: Change) -> DriftState:
@@ -170,14 +183,15 @@ def plan_router(
         drift.Item(SERVICE, "the plan", DriftState.CONFLICT, obstacle)
         for obstacle in survey.drawn.obstacles
     ]
-    if changes == [] and survey.applied is None and not blocked:
-        detail = "as intended already"
-        changes.append(deployment.Change(deployment.Action.RECORD, SERVICE, "the record", detail))
     return deployment.HostPlan(
         host,
         tuple(changes),
         tuple(blocked),
         disturbs=tuple(_disturbances(survey.drawn)),
+        notes=(
+            *(f"not ours, left alone: {each}" for each in survey.drawn.foreign),
+            *survey.drawn.notes,
+        ),
         router=survey,
     )
 

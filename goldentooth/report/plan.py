@@ -129,7 +129,7 @@ def _host_lines(host: HostPlan, *, colour: bool) -> Iterator[str]:
         yield paint(f"{host.host}: {state}: {host.unknown.reason}", "red", on=colour)
         yield ""
         return
-    if host.is_empty and not host.blocked:
+    if host.is_empty and not host.blocked and not host.notes:
         return
     yield paint(host.host, "bold", on=colour)
     for change in host.changes:
@@ -149,6 +149,9 @@ def _host_lines(host: HostPlan, *, colour: bool) -> Iterator[str]:
         yield from paint_diff(item.diff, colour=colour, indent="      ")
     for activation in host.activations:
         yield f"  {activation.kind}: {activation.command}"
+    yield from (f"  note: {note}" for note in host.notes)
+    if host.router is not None:
+        yield from (f"    {told}" for told in host.disturbs)
     if host.activations:
         yield from (f"    {told}" for told in host.disturbs or ("no session is touched",))
     yield ""

@@ -130,7 +130,7 @@ def show_bgp(network: Network) -> View:
             "timers": f"keepalive {bgp.keepalive} s, hold {bgp.hold} s",
             "accepts": ["anything"] if accepted is None else [f"{p} le 32" for p in accepted],
             "announces": [],
-            "maximum_prefix": network.maximum_prefix,
+            "maximum_prefix": _maximum_prefix(network),
             "maximum_paths": bgp.maximum_paths,
             "password": _password(bgp.password),
         },
@@ -139,6 +139,11 @@ def show_bgp(network: Network) -> View:
             for node in network.bgp_neighbors
         ],
     }
+
+
+def _maximum_prefix(network: Network) -> int | None:
+    """Return how many routes of a neighbor are taken; os-frr has no such setting."""
+    return None if network.router.platform == "opnsense" else network.maximum_prefix
 
 
 def _password(secret: str | None) -> str:

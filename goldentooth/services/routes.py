@@ -136,7 +136,12 @@ class Routes:
         return () if node.platform == "opnsense" else (INTERFACES,)
 
     def checks(self, network: Network, node: Node) -> Iterator[Check]:
-        """Yield the interface's address, every route, what is to be down, and the sysctls."""
+        """Yield the interface's address, every route, what is to be down, and the sysctls.
+
+        None of an OPNsense box: its interfaces are its own, and it has neither ip nor sysctls.
+        """
+        if node.platform == "opnsense":
+            return
         prefix_length = network.infrastructure.cidr.prefixlen
         yield InterfaceAddress(
             node.name, node.name, node.interface, f"{node.address}/{prefix_length}"

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from goldentooth.journal import STATE_VARIABLE
 from goldentooth.model import Network
 from goldentooth.twin import cgroup, limits, mounts, power, segment, state
 from goldentooth.twin.accounts import Accounts
@@ -24,7 +25,7 @@ from goldentooth.twin.image import (
 from goldentooth.twin.keys import Authority, HostKeys
 from goldentooth.twin.layer import Layer
 from goldentooth.twin.machine import Machine
-from goldentooth.twin.opnsense import add_simulator, is_simulated
+from goldentooth.twin.opnsense import add_simulator, is_simulated, router_record
 from goldentooth.twin.plan import OPERATOR
 from goldentooth.twin.power import Progress
 from goldentooth.twin.probe import PACKAGES
@@ -154,7 +155,12 @@ class Construction:
         layer.write("/home/.ssh/known_hosts", self.keys.known_hosts(names))
         layer.write("/home/ca.crt", self.authority.certificate.read_bytes())
         environment = operator_environment(self.network, f"{HOME}/ca.crt")
-        state.write_environment(self.record.name, environment)
+        kept = {STATE_VARIABLE: f"{HOME}/state"}  # not the project's own, which is the network's
+        state.write_environment(self.record.name, environment | kept)
+        router = self.network.router.name
+        if not self.record.bare and router in self.machines:
+            for path, content in router_record(self.network, self.specimens).items():
+                layer.write(f"/home/state/{path}", content, mode=0o600)
 
     def _names(self) -> dict[str, tuple[str, str, str]]:
         """Return short name, full name and address of every host that boots."""

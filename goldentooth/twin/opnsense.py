@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from goldentooth.model import Network, Node
 from goldentooth.opnsense import intended_state, with_secrets
 from goldentooth.opnsense.models import TABLE
+from goldentooth.opnsense.standing import applied_bytes
 from goldentooth.twin.accounts import Accounts
 from goldentooth.twin.image import add_unit
 from goldentooth.twin.keys import Authority
@@ -119,3 +121,15 @@ def set_faults(router: Machine, faults: Mapping[str, Any] | None) -> None:
         return
     script = f"cat >{FAULTS}.new && mv {FAULTS}.new {FAULTS}"
     router.run(["sh", "-c", script], stdin=json.dumps(faults).encode()).check_returncode()
+
+
+def router_record(network: Network, values: Mapping[str, str]) -> dict[str, bytes]:
+    """Return what the operator has on record as applied to the router, by path in its folder."""
+    if network.router.platform != "opnsense":
+        return {}
+    name = network.router.name
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    intended = with_secrets(
+        intended_state(network), lambda text: fill(text.encode(), values).decode()
+    )
+    return {f"routers/{name}.json": applied_bytes(intended, name, "twin", at, "twin up")}

@@ -102,7 +102,7 @@ class Drill:
         self.site = Site(folder)
         text = self.site.config.read_text()
         bounds = "  transport: {connect_seconds: 2, silence_seconds: 2}\n"
-        self.site.config.write_text(text + bounds)
+        self.site.config.write_text(text + bounds + "  journal: journal\n")
         self.hosts = tuple(hosts)
         self.version = 0
         self._is_running = False

@@ -187,7 +187,7 @@ def test_the_api_says_ok(network: Network, answer: str, status: int, state: Stat
 
 
 def test_a_sysctl_has_its_value(network: Network) -> None:
-    check = find(network, "sysctl[router net.ipv4.fib_multipath_hash_policy]")
+    check = find(network, "sysctl[fenn net.ipv4.ip_forward]")
     assert judge(check, "1\n")[0] is State.PASSED
     assert judge(check, "0\n")[0] is State.FAILED
 
