@@ -14,6 +14,7 @@ import nbformat
 import pytest
 
 from goldentooth.twin import Twin
+from goldentooth.twin.state import read_environment
 from tests.sites import ROOT, Site
 
 NOTEBOOK = ROOT / "notebooks/network.ipynb"
@@ -31,7 +32,8 @@ def scheduled(twin: Twin, site: Site) -> subprocess.CompletedProcess[bytes]:
     program = [sys.executable, str(ROOT / "runbooks/drift.py"), "--config", str(site.config)]
     options = ["--scheduled", "--quiet", "--output", f"prometheus={site.folder}/drift.prom"]
     environment = ["env", "-i", "PATH=/usr/bin:/bin", "HOME=/run/home", "LOGNAME=root"]
-    return twin.run([*environment, *program, *options])
+    secrets = (f"{name}={value}" for name, value in read_environment(twin.name).items())
+    return twin.run([*environment, *secrets, *program, *options])  # as lines of the crontab
 
 
 def metric(site: Site, name: str) -> float:
