@@ -25,7 +25,7 @@ def pending_routing(intended: Intended, live: Live) -> tuple[str, ...]:
     """
     if live.running is None:
         return ()
-    lines = [" ".join(line.split()) for line in live.running.splitlines()]
+    lines = [_as_it_runs(" ".join(line.split())) for line in live.running.splitlines()]
     running = set(lines)
     found = [what for what, line in _expected(intended) if line not in running]
     saved = {
@@ -81,12 +81,24 @@ def _expected(intended: Intended) -> Iterable[tuple[str, str]]:
 
 
 def _timers(value: Values) -> tuple[str, str]:
-    """Return keepalive and hold time as FRR runs them: no keepalive beyond a third of the hold.
+    """Return keepalive and hold time as FRR runs them."""
+    return _within_a_third(value["keepalive"] or "60", value["holddown"] or "180")
+
+
+def _within_a_third(keepalive: str, hold: str) -> tuple[str, str]:
+    """Return timers with no keepalive beyond a third of the hold time.
 
     Source: peer_timers_set of bgpd; RFC 4271 §4.4 says so.
     """
-    keepalive, hold = int(value["keepalive"] or 60), int(value["holddown"] or 180)
-    return str(min(keepalive, hold // 3)), str(hold)
+    return str(min(int(keepalive), int(hold) // 3)), hold
+
+
+def _as_it_runs(line: str) -> str:
+    """Return a line of FRR's in the form that is compared, whatever form its version prints."""
+    words = line.split()
+    if words[:1] == ["neighbor"] and words[2:3] == ["timers"] and words[3:4] != ["connect"]:
+        return " ".join((*words[:3], *_within_a_third(words[3], words[4])))
+    return line
 
 
 def _neighbor_lines(value: Values, items: Mapping[str, Item]) -> Iterable[str]:
