@@ -323,7 +323,8 @@ verb_swap() {
       return 73
     }
   done <"$folder/plan"
-  echo swapping >"$folder/state" || return
+  # on the disk before the first file is: after a power cut it says whether to put files back
+  echo swapping >"$folder/state" && sync "$folder/state" || return
   while IFS=$tab read -r action path owner mode _; do
     case $action in
       put) put "$folder/new$path" "$path" "$owner" "$mode" || return ;;
@@ -402,7 +403,8 @@ verb_confirm() {
 
 # forget: keep the last deployments only.
 forget() {
-  ls -1t "$state/deployments" | tail -n "+$((kept + 1))" | while read -r id; do
+  # by name, which begins with the time on the controller: a host's clock may step back
+  ls -1 "$state/deployments" | sort -r | tail -n "+$((kept + 1))" | while read -r id; do
     rm -rf "$state/deployments/$id"
   done
 }

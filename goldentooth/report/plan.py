@@ -153,8 +153,14 @@ def _host_lines(host: HostPlan, *, colour: bool) -> Iterator[str]:
     if host.router is not None:
         yield from (f"    {told}" for told in host.disturbs)
     if host.activations:
-        yield from (f"    {told}" for told in host.disturbs or ("no session is touched",))
+        yield from (f"    {told}" for told in host.disturbs or _undisturbed(host))
     yield ""
+
+
+def _undisturbed(host: HostPlan) -> tuple[str, ...]:
+    """Say that nothing is disturbed, where the change of every file was looked at."""
+    is_known = not host.source and all(c.action is not Action.LOAD for c in host.changes)
+    return ("no session is touched",) if is_known else ()
 
 
 @dataclass(frozen=True)
