@@ -199,7 +199,7 @@ def compliance_checks(network: Network, node: Node) -> Iterator[Compliance]:
     """
     if node not in FRR.hosts(network):
         return
-    if node.platform != "opnsense":
+    if not node.is_opnsense:
         yield FactsCompliance(node.name, node.name)
         yield from _link_checks(network, node)
     bgp, speakers = network.bgp, tuple(str(each.address) for each in network.bgp_neighbors)

@@ -80,6 +80,11 @@ class Node:
         return "control_plane" in self.roles
 
     @property
+    def is_opnsense(self) -> bool:
+        """Whether it is an OPNsense box: changed through its API, never by files."""
+        return self.platform == "opnsense"
+
+    @property
     def is_router(self) -> bool:
         """Whether it is the router of the segment."""
         return "router" in self.roles

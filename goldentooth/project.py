@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import sha256
@@ -27,10 +27,10 @@ from nornir.plugins.runners import SerialRunner, ThreadedRunner
 
 from goldentooth.artifact import Artifact, Scope, diff_texts
 from goldentooth.build import BuildFolder
-from goldentooth.check import Check, CheckResult, unknown_all
+from goldentooth.check import Check
 from goldentooth.configuration import PLUGIN, RIGHT, find_config, read_config
 from goldentooth.errors import GoldentoothError, OutputError, Problem, RenderError, UsageError
-from goldentooth.fleet import run_for_all, stop_on_interrupt
+from goldentooth.fleet import make_checks, prepared, run_for_all, stop_on_interrupt
 from goldentooth.inventory import FactsInventory, GoldentoothInventory
 from goldentooth.model import Network
 from goldentooth.report.render import HostRender, RenderReport
@@ -231,9 +231,7 @@ class Project:
         from tasks.render import JudgeJob, judge_host  # tasks are built on the library
 
         chosen_services = self.services(services)
-        nornir = self.select(hosts, groups).with_processors(list(processors))
-        if workers:
-            nornir = nornir.with_runner(ThreadedRunner(workers))
+        nornir = prepared(self.select(hosts, groups), workers, processors)
         folder = BuildFolder(Path(build).absolute()) if build else self.build
         place = folder.scratch() if check else folder.staging()
         with place as staging, stop_on_interrupt() as stop:
@@ -314,11 +312,9 @@ class Project:
         """
         chosen = self.select(hosts, groups).inventory.hosts
         checks = tuple(
-            (service.name, check)
-            for service in self.services(services)
-            for node in service.hosts(self.network)
-            if node.name in chosen
-            for check in service.checks(self.network, node)
+            (service, check)
+            for host, service, check in self._all_checks(services)
+            if host in chosen
         )
         if not checks:
             raise UsageError("no live check is about these hosts and services")
@@ -339,26 +335,13 @@ class Project:
             UsageError: if the selection is empty or names what is not there.
         """
         from goldentooth.report.checks import VerifyReport
-        from tasks.verify import verify_host
 
         started = monotonic()
-        by_host: dict[str, list[tuple[str, Check]]] = {}
-        for service, check in self.checks(hosts=hosts, groups=groups, services=services):
-            by_host.setdefault(check.host, []).append((service, check))
-        nornir = self.nornir.filter(filter_func=lambda host: host.name in by_host)
-        nornir = nornir.with_processors(list(processors))
-        if workers:
-            nornir = nornir.with_runner(ThreadedRunner(workers))
+        checks = self.checks(hosts=hosts, groups=groups, services=services)
+        nornir = prepared(self.nornir, workers, processors)
         with stop_on_interrupt() as stop:
-            outcome = run_for_all(
-                nornir, verify_host, stop, name="verify", checks=by_host, deadline=self._deadline()
-            )
+            results = make_checks(nornir, checks, stop, self._deadline())
         nornir.close_connections(on_failed=True)
-        results = tuple(
-            result
-            for name, host_results in outcome.items()
-            for result in _check_results(by_host[name], host_results)
-        )
         return VerifyReport(results, monotonic() - started)
 
     def drift(
@@ -404,9 +387,7 @@ class Project:
         from tasks.collect import collect_host
 
         chosen = self.services(services)
-        nornir = self.select(hosts, groups)
-        if workers:
-            nornir = nornir.with_runner(ThreadedRunner(workers))
+        nornir = prepared(self.select(hosts, groups), workers)
         with stop_on_interrupt() as stop:
             renders = self._made(nornir, chosen, stop)
             intents = host_intents(self.network, chosen, renders)
@@ -418,10 +399,10 @@ class Project:
             ]
             if not read:
                 raise UsageError("nothing is deployed to these hosts by these services")
-            nornir = nornir.filter(filter_func=lambda host: host.name in read)
-            nornir = nornir.with_processors(list(processors))
             outcome = run_for_all(
-                nornir,
+                prepared(
+                    nornir.filter(filter_func=lambda host: host.name in read), None, processors
+                ),
                 collect_host,
                 stop,
                 name="drift",
@@ -432,23 +413,19 @@ class Project:
         nornir.close_connections(on_failed=True)
         return {name: surveyed(name, outcome[name]) for name in read}
 
-    def router_access(self, secrets: Filler | None = None) -> RouterAccess:
+    def router_access(self) -> RouterAccess:
         """Return what it takes to speak to an OPNsense router."""
-        from goldentooth.journal import STATE_VARIABLE
         from goldentooth.secrets import Secrets
         from tasks.opnsense import RouterAccess
 
-        elsewhere = os.environ.get(STATE_VARIABLE)
-        stated = "journal" in self.config.user_defined
-        folder = Path(elsewhere) if elsewhere and not stated else self.journal.path.parent
+        folder = self._state_elsewhere() or self.journal.path.parent
         record = folder / "routers" / f"{self.network.router.name}.json"
-        held = secrets if isinstance(secrets, Secrets) else Secrets(self.folder)
-        return RouterAccess(self.network, self.folder, record, held)
+        return RouterAccess(self.network, self.folder, record, Secrets(self.folder))
 
     def _router_access(self, nornir: Nornir, chosen: Sequence[Service]) -> RouterAccess | None:
         """Return the way to the router, if it is an OPNsense box and among what is chosen."""
         router = self.network.router
-        if router.platform != "opnsense" or router.name not in nornir.inventory.hosts:
+        if not router.is_opnsense or router.name not in nornir.inventory.hosts:
             return None
         is_chosen = any(service.name == "opnsense" for service in chosen)
         return self.router_access() if is_chosen else None
@@ -480,9 +457,7 @@ class Project:
             )
             for node in self.network.nodes.values()
         }
-        nornir = self.select(hosts, groups).with_processors(list(processors))
-        if workers:
-            nornir = nornir.with_runner(ThreadedRunner(workers))
+        nornir = prepared(self.select(hosts, groups), workers, processors)
         with stop_on_interrupt() as stop:
             job = {"network": self.network, "commands": commands}
             outcome = run_for_all(nornir, discover_host, stop, name="discover", **job)
@@ -688,28 +663,33 @@ class Project:
     @property
     def journal(self) -> Journal:
         """What is remembered of deployments from here."""
-        from goldentooth.journal import STATE_VARIABLE, Journal
+        from goldentooth.journal import Journal
 
-        stated = "journal" in self.config.user_defined
-        elsewhere = os.environ.get(STATE_VARIABLE)
-        if elsewhere and not stated:
-            name = sha256(str(self.folder).encode()).hexdigest()[:16]
-            return Journal(Path(elsewhere) / name)
-        return Journal(self._path("journal", "journal"))
+        elsewhere = self._state_elsewhere()
+        if elsewhere is None:
+            return Journal(self._path("journal", "journal"))
+        return Journal(elsewhere / sha256(str(self.folder).encode()).hexdigest()[:16])
+
+    def _state_elsewhere(self) -> Path | None:
+        """Return the folder that the environment names for journals and records, if any."""
+        from goldentooth.journal import STATE_VARIABLE
+
+        named = os.environ.get(STATE_VARIABLE)
+        return Path(named) if named and "journal" not in self.config.user_defined else None
 
     def fleet(self, say: Callable[[str], None] = lambda _: None) -> Fleet:
         """Return all hosts with all live checks, for a deployment to act through."""
         from goldentooth.rollout import Fleet
 
-        checks = tuple(
-            (node.name, service.name, check)
-            for service in self.services()
-            for node in service.hosts(self.network)
-            for check in service.checks(self.network, node)
-        )
-        is_appliance = self.network.router.platform == "opnsense"
-        router = self.router_access() if is_appliance else None
-        return Fleet(self.network, self.nornir, checks, say, router)
+        router = self.router_access() if self.network.router.is_opnsense else None
+        return Fleet(self.network, self.nornir, tuple(self._all_checks()), say, router)
+
+    def _all_checks(self, services: Sequence[str] = ()) -> Iterator[tuple[str, str, Check]]:
+        """Yield (host that it is about, service name, check) for every live check."""
+        for service in self.services(services):
+            for node in service.hosts(self.network):
+                for check in service.checks(self.network, node):
+                    yield node.name, service.name, check
 
     def _deadline(self) -> float:
         """Return when a run that begins now has had its time, in seconds of ``monotonic``."""
@@ -809,9 +789,3 @@ def _refuse_literal_secrets(network: Network) -> None:
     ]
     if literal:
         raise RenderError("\n".join(map(str, literal)))
-
-
-def _check_results(checks: Sequence[tuple[str, Check]], results: Any) -> tuple[CheckResult, ...]:
-    if results.failed:
-        return unknown_all(checks, f"unexpected {results[0].exception!r}")
-    return tuple(results[0].result)

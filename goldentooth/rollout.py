@@ -10,10 +10,10 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from goldentooth import deployment as words
-from goldentooth.check import Check, CheckResult, State, unknown_all
+from goldentooth.check import Check, CheckResult, State
 from goldentooth.deployment import Board, Health, Options, Outcome, batches, blame, short_of_quorum
 from goldentooth.errors import DeploymentError
-from goldentooth.fleet import run_for_all
+from goldentooth.fleet import make_checks, run_for_all
 from goldentooth.host import deployment_program
 from goldentooth.journal import BEGIN, CHANGING, END, FINAL, LEFT, Entry, Writer
 from goldentooth.plan import HostPlan, judge_commands, stage_archive
@@ -22,8 +22,6 @@ from goldentooth.transports import Command
 from goldentooth.transports.batch import OUTPUT_LIMIT
 
 if TYPE_CHECKING:
-    from threading import Event
-
     from nornir.core import Nornir
 
     from goldentooth.model import Network
@@ -81,7 +79,7 @@ class Fleet:
 
         chosen = set(hosts)
         nornir = self.nornir.filter(filter_func=lambda host: host.name in chosen)
-        outcome = run_for_all(nornir, task, self._never(), name="deploy", **job)
+        outcome = run_for_all(nornir, task, name="deploy", **job)
         steps = {}
         for name, results in outcome.items():
             step = results[0].result
@@ -95,24 +93,15 @@ class Fleet:
 
     def verify(self, about: Iterable[str] = ()) -> tuple[CheckResult, ...]:
         """Make the checks about these hosts, those read on them, and the quorums; all if none."""
-        from tasks.verify import verify_host
-
         chosen = set(about)
-        by_host: dict[str, list[tuple[str, Check]]] = {}
-        for host, service, check in self.checks:
-            if not chosen or check.quorum is not None or chosen & {host, check.host}:
-                by_host.setdefault(check.host, []).append((service, check))
         self.hang_up()
-        nornir = self.nornir.filter(filter_func=lambda host: host.name in by_host)
-        outcome = run_for_all(nornir, verify_host, self._never(), name="verify", checks=by_host)
-        return tuple(
-            result
-            for name, results in outcome.items()
-            for result in (
-                unknown_all(by_host[name], f"unexpected {results[0].exception!r}")
-                if results.failed
-                else results[0].result
-            )
+        return make_checks(
+            self.nornir,
+            (
+                (service, check)
+                for host, service, check in self.checks
+                if not chosen or check.quorum is not None or chosen & {host, check.host}
+            ),
         )
 
     def is_appliance(self, host: str) -> bool:
@@ -122,12 +111,6 @@ class Fleet:
     def hang_up(self) -> None:
         """Close every connection: what follows comes over new ones."""
         self.nornir.close_connections(on_failed=True)
-
-    @staticmethod
-    def _never() -> Event:
-        from threading import Event
-
-        return Event()
 
 
 class Rollout:

@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nornir.core.task import Result, Task
-from nornir.plugins.runners import ThreadedRunner
 
 from goldentooth.check import CheckResult, Output, judge_all, unknown_all
 from goldentooth.compliance import SERVICE, Compliance, compliance_checks, is_frr_deployed
 from goldentooth.errors import UsageError
-from goldentooth.fleet import run_for_all, stop_on_interrupt
+from goldentooth.fleet import prepared, run_for_all, stop_on_interrupt
 
 if TYPE_CHECKING:
     from nornir.core.processor import Processor
@@ -97,9 +96,7 @@ def _run(
 ) -> Any:
     chosen = set(names)
     nornir = project.nornir.filter(filter_func=lambda host: host.name in chosen)
-    nornir = nornir.with_processors(list(processors))
-    if workers:
-        nornir = nornir.with_runner(ThreadedRunner(workers))
+    nornir = prepared(nornir, workers, processors)
     with stop_on_interrupt() as stop:
         outcome = run_for_all(nornir, task, stop, name="napalm", **arguments)
     nornir.close_connections(on_failed=True)

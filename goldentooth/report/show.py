@@ -143,7 +143,7 @@ def show_bgp(network: Network) -> View:
 
 def _maximum_prefix(network: Network) -> int | None:
     """Return how many routes of a neighbor are taken; os-frr has no such setting."""
-    return None if network.router.platform == "opnsense" else network.maximum_prefix
+    return None if network.router.is_opnsense else network.maximum_prefix
 
 
 def _password(secret: str | None) -> str:

@@ -64,7 +64,7 @@ class Frr:
 
         The latter is there to be read and judged: os-frr writes the box's own from its models.
         """
-        is_deployed = node.is_router and node.platform != "opnsense"
+        is_deployed = node.is_router and not node.is_opnsense
         scope = Scope.HOST if is_deployed else Scope.TWIN
         template = "frr/router.conf.j2" if node.is_router else "frr/speaker.conf.j2"
         context = _router(network) if node.is_router else _speaker(network, node)

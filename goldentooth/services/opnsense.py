@@ -22,7 +22,7 @@ class Opnsense:
 
     def hosts(self, network: Network) -> tuple[Node, ...]:
         """Return the router, if it is an OPNsense box."""
-        return (network.router,) if network.router.platform == "opnsense" else ()
+        return (network.router,) if network.router.is_opnsense else ()
 
     def needs(self, network: Network, node: Node) -> Needs:  # noqa: ARG002  # the interface
         """Return nothing: the plugin is the box's own."""

@@ -56,7 +56,7 @@ class Routes:
 
         An OPNsense router keeps its own interfaces; its Debian stand-in on the twin is told.
         """
-        scope = Scope.TWIN if node.platform == "opnsense" else Scope.HOST
+        scope = Scope.TWIN if node.is_opnsense else Scope.HOST
         yield Draft(
             _interface_path(node),
             "routes/interface.cfg.j2",
@@ -125,7 +125,7 @@ class Routes:
 
     def observe(self, network: Network, node: Node) -> Iterator[Observation]:
         """Yield the kernel's routes and settings, where their files are deployed."""
-        if node.platform == "opnsense":
+        if node.is_opnsense:
             return
         yield KernelRoutes(_interface_path(node), node.interface, network.load_balancer.cidr)
         if settings := kernel_settings(node):
@@ -133,14 +133,14 @@ class Routes:
 
     def folders(self, network: Network, node: Node) -> tuple[str, ...]:  # noqa: ARG002  # the interface
         """Return ifupdown's folder: a second stanza of an interface stops the first at boot."""
-        return () if node.platform == "opnsense" else (INTERFACES,)
+        return () if node.is_opnsense else (INTERFACES,)
 
     def checks(self, network: Network, node: Node) -> Iterator[Check]:
         """Yield the interface's address, every route, what is to be down, and the sysctls.
 
         None of an OPNsense box: its interfaces are its own, and it has neither ip nor sysctls.
         """
-        if node.platform == "opnsense":
+        if node.is_opnsense:
             return
         prefix_length = network.infrastructure.cidr.prefixlen
         yield InterfaceAddress(

@@ -49,7 +49,7 @@ _MAIN = "from opnsense_simulator.server import main\n\nmain()\n"
 
 def is_simulated(node: Node) -> bool:
     """Tell whether ``node`` is an OPNsense router, which the twin can only simulate."""
-    return node.is_router and node.platform == "opnsense"
+    return node.is_router and node.is_opnsense
 
 
 def add_simulator(
@@ -125,7 +125,7 @@ def set_faults(router: Machine, faults: Mapping[str, Any] | None) -> None:
 
 def router_record(network: Network, values: Mapping[str, str]) -> dict[str, bytes]:
     """Return what the operator has on record as applied to the router, by path in its folder."""
-    if network.router.platform != "opnsense":
+    if not network.router.is_opnsense:
         return {}
     name = network.router.name
     at = datetime.now(UTC).isoformat(timespec="seconds")

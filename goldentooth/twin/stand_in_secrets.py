@@ -84,7 +84,7 @@ def operator_environment(network: Network, authority: str) -> dict[str, str]:
         for kind, _, place in (reference[2:-1].partition(":"),)
         if kind == "env"
     }
-    if network.router.platform == "opnsense":
+    if network.router.is_opnsense:
         environment["SSL_CERT_FILE"] = authority  # its CA, as the network's own would be trusted
     host = vault_host(network)
     if host is None:
@@ -96,7 +96,7 @@ def operator_environment(network: Network, authority: str) -> dict[str, str]:
 
 def api_credentials(network: Network) -> dict[str, str]:
     """Return key and secret of an OPNsense router's API, by their references in the facts."""
-    if network.router.platform != "opnsense":
+    if not network.router.is_opnsense:
         return {}
     api = network.router.facts.opnsense_api or OpnsenseApi()
     return {api.key: "specimen-key", api.secret: "specimen-secret"}
