@@ -8,12 +8,13 @@ at a time, follow from what may not be lost: see :func:`batches`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import ceil
 from typing import TYPE_CHECKING
 
-from goldentooth.check import Check, CheckResult, State
+from goldentooth.check import CheckResult, State
 
 if TYPE_CHECKING:
     from goldentooth.model import Network
@@ -25,13 +26,15 @@ class Options:
     """How a deployment goes about it.
 
     ``serial`` is how many hosts at a time: a number or a share of all, as ``25%``.
-    ``confirm_within`` is when the dead-man's switch fires, in seconds.
+    ``confirm_within`` is when the dead-man's switch fires, in seconds. With ``below_quorum``
+    hosts are changed even if too few others are good.
     """
 
     serial: str = "5"
     canary: str | None = None
     max_failures: int = 0
     confirm_within: int = 60
+    below_quorum: bool = False
 
     def size(self, hosts: int) -> int:
         """Return how many of ``hosts`` go at a time.
@@ -93,17 +96,20 @@ class Health:
 def batches(
     network: Network,
     plans: Sequence[HostPlan],
-    checks: Iterable[Check],
+    results: Iterable[CheckResult],
     options: Options,
 ) -> tuple[tuple[str, ...], ...]:
     """Return the hosts with changes, in the order and groups in which they are changed.
 
-    First the canary: the one that is named, else the first host that others do not depend on.
-    Then the others; of those that share a quorum (:attr:`Check.quorum`) never more at a time
-    than can be missed. Load balancers, then the router, last and one at a time: what is wrong
-    with the facts is seen before it is everybody's.
+    First the canary: the one that is named, else the first that others do not depend on and
+    that has something to lose. Then those that are missing from a quorum already
+    (:attr:`Check.quorum`, judged by ``results``), then the others; of a quorum never more at a
+    time than can be missed. Load balancers, then the router, last and one at a time: what is
+    wrong with the facts is seen before it is everybody's.
     """
     hosts = [plan.host for plan in plans if not plan.is_empty]
+    quiet, quorums = quiet_hosts(plans), quorums_of(results)
+    missing = {name for quorum in quorums for name in quorum.members - quorum.good}
     balancers = {node.name for node in network.load_balancers}
     last = [name for name in hosts if name in balancers]
     last += [name for name in hosts if network.nodes[name].is_router and name not in last]
@@ -111,76 +117,108 @@ def batches(
         (name for name in hosts if name not in last),
         key=lambda name: network.nodes[name].is_control_plane,
     )
-    canary = [name for name in (options.canary, *others[:1], *hosts[:1]) if name in hosts][:1]
-    quiet = {plan.host for plan in plans if not plan.activations}
-    quorums = [quorum for quorum in _quorums(checks) if quorum.members]
+    ready = spared(others, quorums, quiet)
+    telling = [name for name in ready if name not in missing]
+    wanted = (options.canary, *telling[:1], *ready[:1], *others[:1], *hosts[:1])
+    canary = [name for name in wanted if name in hosts][:1]
     rest = [name for name in others if name not in canary]
+    rest.sort(key=lambda name: name not in missing)
     groups = _grouped(rest, options.size(len(hosts)), quorums, quiet)
     singles = [(name,) for name in last if name not in canary]
     return (*((name,) for name in canary), *groups, *singles)
 
 
+def quiet_hosts(plans: Iterable[HostPlan]) -> frozenset[str]:
+    """Return the hosts on which nothing is activated: no quorum misses them meanwhile."""
+    return frozenset(plan.host for plan in plans if not plan.activations)
+
+
 @dataclass(frozen=True)
 class Quorum:
-    """Hosts of which ``spare`` can be missed at a time."""
+    """Hosts of which most must be good at any time, and those that are."""
 
     kind: str
+    share: Fraction
     members: frozenset[str]
-    spare: int
+    good: frozenset[str]
+
+    @property
+    def needed(self) -> int:
+        """How many must be good."""
+        return ceil(len(self.members) * self.share)
+
+    @property
+    def spare(self) -> int:
+        """How many can be missed while they are changed: one always, or it never could be."""
+        return max(1, len(self.members) - self.needed)
+
+    @property
+    def room(self) -> int:
+        """How many of the good ones can be missed now; none if it is below 1."""
+        return self.spare - len(self.members - self.good)
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {len(self.good)} of {len(self.members)} are good"
 
 
-def _quorums(checks: Iterable[Check]) -> tuple[Quorum, ...]:
-    members: dict[tuple[str, Fraction], set[str]] = {}
-    for check in checks:
-        if check.quorum is not None:
-            members.setdefault((check.kind, check.quorum), set()).add(check.subject)
+def quorums_of(results: Iterable[CheckResult]) -> tuple[Quorum, ...]:
+    """Return every quorum of which ``results`` tell."""
+    found: dict[tuple[str, Fraction], list[CheckResult]] = {}
+    for result in results:
+        if result.check.quorum is not None:
+            found.setdefault((result.check.kind, result.check.quorum), []).append(result)
     return tuple(
-        Quorum(kind, frozenset(names), max(1, len(names) - ceil(len(names) * share)))
-        for (kind, share), names in members.items()
+        Quorum(
+            kind,
+            share,
+            frozenset(result.check.subject for result in told),
+            frozenset(r.check.subject for r in told if r.outcome.state is State.PASSED),
+        )
+        for (kind, share), told in found.items()
     )
+
+
+def spared(
+    hosts: Iterable[str], quorums: Sequence[Quorum], quiet: AbstractSet[str]
+) -> tuple[str, ...]:
+    """Return those of ``hosts`` that can all be changed now, even if each fails meanwhile.
+
+    What is bad already can be missed; so can what stays up while it is changed (``quiet``).
+    """
+    chosen: list[str] = []
+    for host in hosts:
+        if host in quiet or all(
+            host not in quorum.good or quorum.room > len(quorum.good.intersection(chosen) - quiet)
+            for quorum in quorums
+        ):
+            chosen.append(host)
+    return tuple(chosen)
 
 
 def _grouped(
-    hosts: Sequence[str], size: int, quorums: Sequence[Quorum], quiet: set[str]
+    hosts: Sequence[str], size: int, quorums: Sequence[Quorum], quiet: AbstractSet[str]
 ) -> list[tuple[str, ...]]:
-    """Part ``hosts`` into as few groups as size and quorums allow."""
-    groups: list[list[str]] = []
+    """Part ``hosts`` into as few groups as size and quorums allow, once all are good."""
+    whole = [replace(quorum, good=quorum.members) for quorum in quorums]
+    groups: list[tuple[str, ...]] = []
     for host in hosts:
-        room = (group for group in groups if _fits(host, group, size, quorums, quiet))
-        group = next(room, None)
-        if group is None:
-            groups.append([host])
+        for number, group in enumerate(groups):
+            grown = (*group, host)
+            if len(grown) <= size and spared(grown, whole, quiet) == grown:
+                groups[number] = grown
+                break
         else:
-            group.append(host)
-    return [tuple(group) for group in groups]
-
-
-def _fits(
-    host: str, group: list[str], size: int, quorums: Sequence[Quorum], quiet: set[str]
-) -> bool:
-    if len(group) >= size:
-        return False
-    return all(
-        host not in quorum.members
-        or host in quiet
-        or len((quorum.members & set(group)) - quiet) < quorum.spare
-        for quorum in quorums
-    )
+            groups.append((host,))
+    return groups
 
 
 def short_of_quorum(results: Iterable[CheckResult]) -> dict[str, str]:
     """Return the kinds of checks whose quorum ``results`` do not reach, each with how far."""
-    by_kind: dict[tuple[str, Fraction], list[CheckResult]] = {}
-    for result in results:
-        if result.check.quorum is not None:
-            by_kind.setdefault((result.check.kind, result.check.quorum), []).append(result)
-    short = {}
-    for (kind, share), found in by_kind.items():
-        good = sum(result.outcome.state is State.PASSED for result in found)
-        needed = ceil(len(found) * share)
-        if good < needed:
-            short[kind] = f"{kind}: {good} of {len(found)} are good, {needed} must be"
-    return short
+    return {
+        quorum.kind: f"{quorum}, {quorum.needed} must be"
+        for quorum in quorums_of(results)
+        if len(quorum.good) < quorum.needed
+    }
 
 
 @dataclass

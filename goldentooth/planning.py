@@ -23,6 +23,7 @@ from goldentooth.transports import Command, HostFile
 from goldentooth.transports.files import parse_files
 
 if TYPE_CHECKING:
+    from goldentooth.artifact import Artifact
     from goldentooth.project import Project
     from goldentooth.secrets import Filler
     from goldentooth.survey import HostSurvey
@@ -38,7 +39,31 @@ def plan_hosts(
     overwrite: bool,
     secrets: Filler | None,
 ) -> Plan:
-    """Return the plan for hosts that have been surveyed."""
+    """Return the plan for hosts that have been surveyed.
+
+    Without ``secrets`` they are looked up as far as they can be; the plan says if not.
+
+    Raises:
+        SecretError: if one of ``secrets`` cannot be had.
+    """
+    from goldentooth.secrets import SecretError, Secrets
+
+    filler, notes = secrets or Secrets(project.folder), list[str]()
+
+    def rotated(artifacts: Iterable[Artifact], baseline: Baseline | None) -> frozenset[str]:
+        if notes:
+            return frozenset()
+        try:
+            return rotated_secrets(artifacts, baseline, filler.fill)
+        except SecretError as error:
+            if secrets is not None:
+                raise
+            notes.append(
+                f"secrets are not looked up ({error.reference}: {error.problem}): what has"
+                " another value now is not in this plan"
+            )
+            return frozenset()
+
     pristine = _pristine(project.fleet(), surveys)
     chosen = project.services(services)
     plans = []
@@ -50,17 +75,20 @@ def plan_hosts(
             continue
         baseline = _baseline(host, survey)
         artifacts = {artifact.path: artifact for artifact in survey.artifacts}
-        rotated = (
-            rotated_secrets(artifacts.values(), baseline, secrets.fill) if secrets else frozenset()
-        )
         files = survey.collected.files if survey.collected else {}
-        sources = Sources(artifacts, files, baseline, pristine.get(host, frozenset()), rotated)
+        sources = Sources(
+            artifacts,
+            files,
+            baseline,
+            pristine.get(host, frozenset()),
+            rotated(survey.artifacts, baseline),
+        )
         node = project.network.nodes[host]
         plans.append(
             plan_host(project.network, node, chosen, survey.drift, sources, overwrite=overwrite)
         )
     broke_off = tuple(e.deployment for e in project.journal.entries() if e.is_open)
-    return Plan(tuple(plans), started, monotonic() - clock, broke_off)
+    return Plan(tuple(plans), started, monotonic() - clock, broke_off, tuple(notes))
 
 
 def _baseline(host: str, survey: HostSurvey) -> Baseline | None:

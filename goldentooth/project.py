@@ -503,12 +503,13 @@ class Project:
     ) -> Plan:
         """Read the hosts and return what a deployment would change; see :mod:`goldentooth.plan`.
 
-        With ``secrets`` they are looked up, and one that has another value now is a change.
+        A secret that has another value now is a change: ``secrets`` are the project's own by
+        default, as far as they can be had; the plan says so if they cannot.
 
         Raises:
             UsageError: if the selection is empty or names what is not there.
             RenderError: if what is intended cannot be made.
-            SecretError: if a secret cannot be had.
+            SecretError: if one of the given ``secrets`` cannot be had.
         """
         from goldentooth.planning import plan_hosts
 

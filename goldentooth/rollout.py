@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets as randomness
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic, sleep
@@ -11,7 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from goldentooth import deployment as words
 from goldentooth.check import Check, CheckResult, State
-from goldentooth.deployment import Board, Health, Options, Outcome, batches, blame, short_of_quorum
+from goldentooth.deployment import (
+    Board,
+    Health,
+    Options,
+    Outcome,
+    batches,
+    blame,
+    quiet_hosts,
+    quorums_of,
+    short_of_quorum,
+    spared,
+)
 from goldentooth.errors import DeploymentError
 from goldentooth.fleet import make_checks, run_for_all
 from goldentooth.host import deployment_program
@@ -91,26 +103,26 @@ class Fleet:
             )
         return steps
 
-    def verify(self, about: Iterable[str] = ()) -> tuple[CheckResult, ...]:
-        """Make the checks about these hosts, those read on them, and the quorums; all if none."""
-        chosen = set(about)
-        self.hang_up()
+    def verify(self) -> tuple[CheckResult, ...]:
+        """Make every live check."""
+        return make_checks(self.nornir, ((service, check) for _, service, check in self.checks))
+
+    def look_at_quorums(self) -> tuple[CheckResult, ...]:
+        """Make the checks that quorums are made of."""
         return make_checks(
             self.nornir,
-            (
-                (service, check)
-                for host, service, check in self.checks
-                if not chosen or check.quorum is not None or chosen & {host, check.host}
-            ),
+            ((service, check) for _, service, check in self.checks if check.quorum is not None),
         )
 
     def is_appliance(self, host: str) -> bool:
         """Tell whether ``host`` is changed through an API, and runs no program of ours."""
         return self.router is not None and host == self.network.router.name
 
-    def hang_up(self) -> None:
-        """Close every connection: what follows comes over new ones."""
-        self.nornir.close_connections(on_failed=True)
+    def hang_up(self, hosts: Iterable[str] | None = None) -> None:
+        """Close the connections to ``hosts``, or all: what follows comes over new ones."""
+        chosen = self.nornir.inventory.hosts.keys() if hosts is None else set(hosts)
+        nornir = self.nornir.filter(filter_func=lambda host: host.name in chosen)
+        nornir.close_connections(on_failed=True)
 
 
 class Rollout:
@@ -146,9 +158,10 @@ class Rollout:
         try:
             stopped = self._deploy()
         except BaseException as error:
-            self._take_back(self._armed, f"broken off: {type(error).__name__}")
-            self._abort(f"broken off: {type(error).__name__}")
-            journal.write(self.name, END, result=f"broken off: {type(error).__name__}")
+            reason = f"broken off: {type(error).__name__}"
+            self._take_back(self._armed, reason, unarmed=words.UNTOUCHED)
+            self._abort(reason)
+            journal.write(self.name, END, result=reason)
             raise
         outcomes = self._board.in_order(self._plans)
         journal.write(self.name, END, result=stopped or "done")
@@ -156,49 +169,80 @@ class Rollout:
 
     def _deploy(self) -> str:
         """Return why it stopped early, or nothing."""
-        fleet, options = self._fleet, self._options
+        reason = self._prepare() or self._change_all()
+        if reason:
+            self._abort(reason)
+        return reason
+
+    def _prepare(self) -> str:
+        """Stage on every host and look at all; return why nothing can be changed, or nothing."""
         for host, plan in self._plans.items():
             if plan.unknown is not None:
                 self._board.set(host, words.REFUSED, plan.unknown.reason)
             elif plan.is_empty:
                 self._board.set(host, words.UNCHANGED)
-        groups = batches(
-            fleet.network,
-            tuple(self._plans.values()),
-            [check for _, _, check in fleet.checks],
-            options,
-        )
+        changing = [host for host, plan in self._plans.items() if not plan.is_empty]
         if not self._too_many():
-            hosts = [host for group in groups for host in group]
-            self._stage([host for host in hosts if self._plans[host].router is None])
+            self._stage([host for host in changing if self._plans[host].router is None])
         if reason := self._too_many():
-            self._abort(reason)
             return reason
-        groups = tuple(
-            kept
-            for group in groups
-            if (kept := tuple(h for h in group if h in self._staged or self._plans[h].router))
-        )
-        self._seen = fleet.verify()
+        self._seen = self._fleet.verify()
         self._short_at_first = set(short_of_quorum(self._seen))
-        self._refuse_blind(groups)
-        if reason := self._too_many():
-            self._abort(reason)
-            return reason
-        refused = {host for host, o in self._board.outcomes.items() if o.word == words.REFUSED}
-        groups = tuple(kept for g in groups if (kept := tuple(h for h in g if h not in refused)))
-        health = Health.of(self._seen)
-        for number, group in enumerate(groups, 1):
-            kind = "canary" if number == 1 and len(group) == 1 and len(groups) > 1 else "batch"
-            fleet.say(f"{kind} {number} of {len(groups)}: {', '.join(group)}")
-            if reason := self._change(group, health):
-                self._abort(reason)
-                return reason
-        return ""
+        self._refuse_blind(h for h in changing if h in self._staged or self._plans[h].router)
+        return self._too_many()
 
-    def _refuse_blind(self, groups: Iterable[Sequence[str]]) -> None:
+    def _change_all(self) -> str:
+        """Change what is not refused, group by group; return why it stopped, or nothing."""
+        fleet, health = self._fleet, Health.of(self._seen)
+        outcomes = self._board.outcomes.values()
+        refused = {outcome.host for outcome in outcomes if outcome.word == words.REFUSED}
+        plans = [plan for plan in self._plans.values() if plan.host not in refused]
+        waiting = list(batches(fleet.network, plans, self._seen, self._options))
+        number, reason = 0, ""
+        while waiting and not reason:
+            if number:
+                self._seen = fleet.look_at_quorums()
+            number += 1
+            group, reason = self._next(waiting, quiet_hosts(plans))
+            if not reason:
+                is_canary = number == 1 and len(group) == 1 and waiting
+                kind = "canary" if is_canary else "batch"
+                fleet.say(f"{kind} {number} of {number + len(waiting)}: {', '.join(group)}")
+                reason = self._change(group, health)
+        return reason
+
+    def _next(
+        self, waiting: list[tuple[str, ...]], quiet: AbstractSet[str]
+    ) -> tuple[tuple[str, ...], str]:
+        """Take from ``waiting`` the hosts that can be changed now; or return why none can.
+
+        No quorum may be missed, whatever becomes of them: those that it has no room for wait.
+        """
+        group = waiting.pop(0)
+        if self._options.below_quorum:
+            return group, ""
+        short = [
+            told
+            for kind, told in short_of_quorum(self._seen).items()
+            if kind not in self._short_at_first
+        ]
+        quorums = quorums_of(self._seen)
+        now = spared(group, quorums, quiet)
+        if not now:
+            short += [
+                f"{quorum}, {quorum.needed} must be while one is changed"
+                for quorum in quorums
+                if quorum.room < 1 and quorum.good.intersection(group)
+            ]
+        if short:
+            return (), f"before {', '.join(group)}: {'; '.join(dict.fromkeys(short))}"
+        if left := tuple(host for host in group if host not in now):
+            waiting.insert(0, left)
+        return now, ""
+
+    def _refuse_blind(self, hosts: Iterable[str]) -> None:
         """Refuse hosts of which no live check can be made: nobody could say what they lose."""
-        for host in (host for group in groups for host in group):
+        for host in hosts:
             about = {c.id for name, _, c in self._fleet.checks if host in {name, c.host}}
             seen = [result for result in self._seen if result.check.id in about]
             if seen and all(result.outcome.state is State.UNKNOWN for result in seen):
@@ -260,8 +304,6 @@ class Rollout:
     def _change(self, group: Sequence[str], health: Health) -> str:
         """Change one group; return why everything stops, or nothing."""
         fleet = self._fleet
-        if short := self._short():
-            return f"before {', '.join(group)}: {'; '.join(short)}"
         seconds = self._options.confirm_within
         deadline = monotonic() + max(seconds / 2, seconds - 15)
         if (survey := self._plans[group[0]].router) is not None:
@@ -323,14 +365,6 @@ class Rollout:
             self._settle(host, words.UNKNOWN, f"{lost[host]}; it did not go back: {back.reason}")
         return self._too_many()
 
-    def _short(self) -> tuple[str, ...]:
-        """Return the quorums that are not reached now, and were when it began."""
-        return tuple(
-            line
-            for kind, line in short_of_quorum(self._seen).items()
-            if kind not in self._short_at_first
-        )
-
     def _is_beyond(self, failed: Mapping[str, str]) -> bool:
         return bool(failed) and self._board.failures() + len(failed) > self._options.max_failures
 
@@ -339,7 +373,8 @@ class Rollout:
         if not group:
             return {}
         while True:
-            self._seen = self._fleet.verify(group)
+            self._fleet.hang_up(group)
+            self._seen = self._fleet.verify()
             lost = health.lost(self._seen)
             if not lost:
                 for host in group:
@@ -374,7 +409,8 @@ class Rollout:
         for host, reason in unconfirmed.items():
             self._take_back({host}, reason)
 
-    def _take_back(self, hosts: Iterable[str], why: str) -> None:
+    def _take_back(self, hosts: Iterable[str], why: str, *, unarmed: str = words.REFUSED) -> None:
+        """Let ``hosts`` go back; ``unarmed`` is what is said of one that was not even armed."""
         hosts = tuple(hosts)
         told = self._shown(why).encode()[:_WHY_BYTES]
         commands = {
@@ -387,11 +423,12 @@ class Rollout:
         }
         if not commands:
             return
-        self._fleet.hang_up()
+        self._fleet.hang_up(hosts)
         for host, step in self._fleet.step(commands).items():
             self._part_with(host)
             if step.is_done or _where_it_ended(step.reason):
-                self._settle(host, _where_it_ended(step.reason) or words.ROLLED_BACK, why)
+                word = _where_it_ended(step.reason) or words.ROLLED_BACK
+                self._settle(host, unarmed if word == words.UNTOUCHED else word, why)
             else:
                 within = self._options.confirm_within
                 reason = f"{why}; {step.reason}: it goes back by itself within {within} s"
@@ -412,15 +449,24 @@ class Rollout:
         }
         if not commands:
             return
-        for host in self._fleet.step(commands):
+        for host, step in self._fleet.step(commands).items():
             self._staged.discard(host)
             reason = self._board.outcomes[host].reason if host in self._board.outcomes else why
-            self._settle(host, word, reason)
+            if (
+                step.is_lost
+            ):  # what was staged and its lock are there still: the next run's to clear
+                self._journal.write(self.name, "lost", host, reason=self._shown(step.reason))
+                self._show(host, word, reason)
+            else:
+                self._settle(host, word, reason)
 
     def _settle(self, host: str, word: str, reason: str = "") -> None:
-        self._board.set(host, word, self._shown(reason))
         event = "aborted" if word in {words.UNTOUCHED, words.REFUSED} else word
         self._journal.write(self.name, event, host, reason=self._shown(reason))
+        self._show(host, word, reason)
+
+    def _show(self, host: str, word: str, reason: str) -> None:
+        self._board.set(host, word, self._shown(reason))
         self._fleet.say(f"{host}: {word}" + (f": {self._shown(reason)}" if reason else ""))
 
     def _shown(self, text: str) -> str:

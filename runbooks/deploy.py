@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 
 def parser() -> ArgumentParser:
     """Return the verb's argument parser."""
-    from runbooks.options import add_output, add_selectors, add_workers, make_parser, path_argument
+    from runbooks.options import (
+        add_output,
+        add_rollout,
+        add_selectors,
+        add_workers,
+        make_parser,
+        path_argument,
+    )
 
     parser = make_parser(
         "deploy",
@@ -39,20 +46,6 @@ def parser() -> ArgumentParser:
         action="store_true",
         help="overwrite what was changed on a host; its version is kept in the back-up there",
     )
-    parser.add_argument("--canary", metavar="HOST", help="the host that goes first")
-    parser.add_argument(
-        "--serial", metavar="N", type=_serial, default="5", help="hosts at a time: N or N%% (5)"
-    )
-    parser.add_argument(
-        "--max-failures", metavar="N", type=_count, default=0, help="hosts that may fail (0)"
-    )
-    parser.add_argument(
-        "--confirm-within",
-        metavar="S",
-        type=_seconds,
-        default=60,
-        help="seconds after which an unconfirmed host goes back (60)",
-    )
     parser.add_argument(
         "--rehearse",
         action="store_true",
@@ -62,6 +55,7 @@ def parser() -> ArgumentParser:
     parser.add_argument(
         "--plan", metavar="FILE", type=path_argument, help="do exactly this, or refuse"
     )
+    add_rollout(parser)
     add_output(parser)
     return parser
 
@@ -69,38 +63,31 @@ def parser() -> ArgumentParser:
 def run(arguments: Namespace) -> int:
     """Plan, or plan and deploy; exit 1 if the plan is not empty, 2 if a host did not come along."""
     from goldentooth import open_project
-    from goldentooth.deployment import Options
     from goldentooth.errors import UsageError
-    from runbooks.options import to_json, write_file
+    from runbooks.options import rollout_options, to_json, write_file
     from runbooks.progress import Progress, say
 
     project = open_project(arguments.config)
     chosen = {"hosts": arguments.hosts, "groups": arguments.groups, "services": arguments.services}
+    overwrite = {"overwrite": arguments.overwrite_drift}
     among = project.select(arguments.hosts, arguments.groups).inventory.hosts
-    if arguments.canary and arguments.canary not in among:
-        raise UsageError(f"--canary {arguments.canary}: it is not among the selected hosts")
-    overwrite = arguments.overwrite_drift
-    options = Options(
-        arguments.serial, arguments.canary, arguments.max_failures, arguments.confirm_within
-    )
+    options = rollout_options(arguments, among)
+    if arguments.plan and not arguments.commit:
+        raise UsageError("--plan is for --commit; `deploy` alone makes a new plan")
+    expected = _read_plan(arguments.plan) if arguments.plan else None
     if arguments.rehearse:
-        rehearsal = project.rehearse(**chosen, overwrite=overwrite, options=options, say=say)
+        if arguments.commit and expected is None:  # what is done after it is what was rehearsed
+            expected = project.plan(**chosen, **overwrite).to_dict()
+        rehearsal = project.rehearse(**chosen, **overwrite, options=options, say=say)
         if not arguments.commit or not rehearsal.has_passed:
             _write(arguments, rehearsal)
             return rehearsal.status
         say(rehearsal.table())
     if arguments.commit:
-        expected = _read_plan(arguments.plan) if arguments.plan else None
-        report = project.deploy(
-            **chosen, overwrite=overwrite, options=options, expected=expected, say=say
-        )
+        report = project.deploy(**chosen, **overwrite, options=options, expected=expected, say=say)
         _write(arguments, report)
         return report.status
-    if arguments.plan:
-        raise UsageError("--plan is for --commit; `deploy` alone makes a new plan")
-    plan = project.plan(
-        **chosen, overwrite=overwrite, workers=arguments.workers, processors=[Progress()]
-    )
+    plan = project.plan(**chosen, **overwrite, workers=arguments.workers, processors=[Progress()])
     if arguments.out:
         write_file(arguments.out, to_json(plan.to_dict()))
     _write(arguments, plan)
@@ -131,26 +118,6 @@ def _write(arguments: Namespace, report: Plan | DeployReport | Rehearsal) -> Non
         "json": lambda: to_json(report.to_dict()),
     }
     write_result(arguments, forms)
-
-
-def _serial(text: str) -> str:
-    number = text.removesuffix("%")
-    most = 100 if text.endswith("%") else 1000
-    if not number.isdecimal() or not 0 < int(number) <= most:
-        raise ArgumentTypeError(f"{text!r} is not a number of hosts, or a share such as 25%")
-    return text
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) > 1000:
-        raise ArgumentTypeError(f"{text!r} is not a number from 0 to 1000")
-    return int(text)
-
-
-def _seconds(text: str) -> int:
-    if not text.isdecimal() or not 5 <= int(text) <= 3600:
-        raise ArgumentTypeError(f"{text!r} is not a number of seconds from 5 to 3600")
-    return int(text)
 
 
 if __name__ == "__main__":

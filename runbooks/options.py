@@ -7,14 +7,17 @@ import os
 import re
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from goldentooth.errors import OutputError, UsageError
 from goldentooth.wholefile import replace_file
 from runbooks.cli import PROGRAM
+
+if TYPE_CHECKING:
+    from goldentooth.deployment import Options
 
 
 def make_parser(verb: str, description: str, examples: Sequence[tuple[str, str]]) -> ArgumentParser:
@@ -63,6 +66,49 @@ def add_workers(parser: ArgumentParser) -> None:
     """Add --workers."""
     parser.add_argument(
         "--workers", metavar="N", type=_positive, help="hosts at the same time (see config.yaml)"
+    )
+
+
+def add_rollout(parser: ArgumentParser) -> None:
+    """Add how a deployment goes about it: what :func:`rollout_options` reads."""
+    group = parser.add_argument_group("how hosts are changed (with --commit)")
+    group.add_argument("--canary", metavar="HOST", help="the host that goes first")
+    group.add_argument(
+        "--serial", metavar="N", type=_serial, default="5", help="hosts at a time: N or N%% (5)"
+    )
+    group.add_argument(
+        "--max-failures", metavar="N", type=_failures, default=0, help="hosts that may fail (0)"
+    )
+    group.add_argument(
+        "--confirm-within",
+        metavar="S",
+        type=_confirm_seconds,
+        default=60,
+        help="seconds after which an unconfirmed host goes back (60)",
+    )
+    group.add_argument(
+        "--below-quorum",
+        action="store_true",
+        help="change hosts even if too few of their kind are good: it may be the last one",
+    )
+
+
+def rollout_options(arguments: Namespace, selected: Iterable[str]) -> Options:
+    """Return what :func:`add_rollout` has read.
+
+    Raises:
+        UsageError: if the canary is not among the ``selected`` hosts.
+    """
+    from goldentooth.deployment import Options
+
+    if arguments.canary and arguments.canary not in selected:
+        raise UsageError(f"--canary {arguments.canary}: it is not among the selected hosts")
+    return Options(
+        arguments.serial,
+        arguments.canary,
+        arguments.max_failures,
+        arguments.confirm_within,
+        arguments.below_quorum,
     )
 
 
@@ -207,6 +253,26 @@ def seconds_argument(text: str) -> float:
     if re.fullmatch(r"\d{1,5}(\.\d+)?", text) and 0 < float(text) <= 86400:
         return float(text)
     raise ArgumentTypeError(f"{text!r} is not a number of seconds over 0, up to 86400")
+
+
+def _serial(text: str) -> str:
+    number = text.removesuffix("%")
+    most = 100 if text.endswith("%") else 1000
+    if not number.isdecimal() or not 0 < int(number) <= most:
+        raise ArgumentTypeError(f"{text!r} is not a number of hosts, or a share such as 25%")
+    return text
+
+
+def _failures(text: str) -> int:
+    if not text.isdecimal() or int(text) > 1000:
+        raise ArgumentTypeError(f"{text!r} is not a number from 0 to 1000")
+    return int(text)
+
+
+def _confirm_seconds(text: str) -> int:
+    if not text.isdecimal() or not 5 <= int(text) <= 3600:
+        raise ArgumentTypeError(f"{text!r} is not a number of seconds from 5 to 3600")
+    return int(text)
 
 
 def _positive(text: str) -> int:

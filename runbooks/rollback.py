@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def parser() -> ArgumentParser:
     """Return the verb's argument parser."""
-    from runbooks.options import add_output, add_selectors, add_workers, make_parser
+    from runbooks.options import add_output, add_rollout, add_selectors, add_workers, make_parser
 
     parser = make_parser(
         "rollback",
@@ -23,6 +23,7 @@ def parser() -> ArgumentParser:
         (
             ("rollback --host fenn", "what would undo changes by hand on fenn"),
             ("rollback --to 1 --commit", "every host to before its last deployment"),
+            ("rollback --to 1 --commit --canary fenn --serial 2", "fenn first, then two at a time"),
         ),
     )
     add_selectors(parser, "host", "group")
@@ -31,6 +32,7 @@ def parser() -> ArgumentParser:
         "--to", metavar="N", type=_number, default=0, help="how many deployments back (0)"
     )
     parser.add_argument("--commit", action="store_true", help="do it")
+    add_rollout(parser)
     add_output(parser)
     return parser
 
@@ -38,14 +40,16 @@ def parser() -> ArgumentParser:
 def run(arguments: Namespace) -> int:
     """Plan, or plan and do it; exit 1 if the plan is not empty, 2 if a host did not come along."""
     from goldentooth import open_project
-    from runbooks.options import has_colour, to_json, write_result
+    from runbooks.options import has_colour, rollout_options, to_json, write_result
     from runbooks.progress import Progress, say
 
     project = open_project(arguments.config)
     chosen = {"hosts": arguments.hosts, "groups": arguments.groups}
+    among = project.select(arguments.hosts, arguments.groups).inventory.hosts
+    options = rollout_options(arguments, among)
     report: Plan | DeployReport
     if arguments.commit:
-        report = project.rollback(arguments.to, **chosen, say=say)
+        report = project.rollback(arguments.to, **chosen, options=options, say=say)
     else:
         report = project.plan_rollback(
             arguments.to, **chosen, workers=arguments.workers, processors=[Progress()]

@@ -35,6 +35,8 @@ class Plan:
     seconds: float
     broke_off: tuple[str, ...] = ()
     """Earlier deployments from here that have no end: the next --commit finishes them first."""
+    notes: tuple[str, ...] = ()
+    """What a person should know of it: what could not be looked at."""
 
     def __repr__(self) -> str:
         return self.table()
@@ -91,6 +93,7 @@ class Plan:
             "status": self.status,
             "counts": {action.value: self.counts[action] for action in Action},
             "broke_off": list(self.broke_off),
+            "notes": list(self.notes),
             "hosts": [host.to_dict() for host in self.hosts],
         }
 
@@ -100,11 +103,9 @@ class Plan:
         for host in self.hosts:
             lines += _host_lines(host, colour=colour)
         for name in self.broke_off:
-            lines += [
-                paint(
-                    f"deployment {name} broke off: --commit finishes it first", "yellow", on=colour
-                )
-            ]
+            told = f"deployment {name} broke off: --commit finishes it first"
+            lines.append(paint(told, "yellow", on=colour))
+        lines += [paint(f"note: {note}", "yellow", on=colour) for note in self.notes]
         return "\n".join((*lines, paint(self._count(), "bold", on=colour)))
 
     def _count(self) -> str:

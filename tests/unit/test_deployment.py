@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 
 from goldentooth.activation import Activation
 from goldentooth.check import Check, CheckResult, Outcome, Output, State
-from goldentooth.deployment import Board, Health, Options, batches, blame, short_of_quorum
+from goldentooth.deployment import (
+    Board,
+    Health,
+    Options,
+    batches,
+    blame,
+    quorums_of,
+    short_of_quorum,
+    spared,
+)
 from goldentooth.model import Network
 from goldentooth.plan import Action, Change, HostPlan
 
@@ -65,6 +74,10 @@ def result(check: Check, *, good: bool) -> CheckResult:
     return CheckResult(check, "toy", Outcome(State.PASSED if good else State.FAILED, "seen"))
 
 
+def all_good(checks: Iterable[Check]) -> list[CheckResult]:
+    return [result(check, good=True) for check in checks]
+
+
 EVERY = tuple(
     sorted(
         (*NODES, "allyrion", "router", "inchfield", "jast", "karstark", "lipps", "velaryon"),
@@ -109,7 +122,7 @@ def test_no_more_than_serial_at_a_time(network: Network, serial: str, largest: i
 
 
 def test_of_three_that_share_a_quorum_one_goes_at_a_time(network: Network) -> None:
-    checks = [Most(name, "allyrion") for name in ("bettley", "cargyll", "dalt")]
+    checks = all_good(Most(name, "allyrion") for name in ("bettley", "cargyll", "dalt"))
 
     order = batches(network, plans(*NODES), checks, Options("7"))
 
@@ -118,7 +131,7 @@ def test_of_three_that_share_a_quorum_one_goes_at_a_time(network: Network) -> No
 
 def test_what_nothing_is_activated_on_counts_for_no_quorum(network: Network) -> None:
     quorum = ("bettley", "cargyll", "dalt")
-    checks = [Most(name, "allyrion") for name in quorum]
+    checks = all_good(Most(name, "allyrion") for name in quorum)
 
     order = batches(network, plans("erenford", *quorum, quiet=quorum), checks, Options("7"))
 
@@ -134,7 +147,7 @@ def test_what_nothing_is_activated_on_counts_for_no_quorum(network: Network) -> 
 def test_every_host_once_and_never_more_of_a_quorum_than_can_be_missed(
     network: Network, hosts: set[str], serial: str, canary: str | None, members: set[str]
 ) -> None:
-    checks = [Half(name, "router") for name in members]
+    checks = all_good(Half(name, "router") for name in members)
     options = Options(serial, canary)
 
     order = batches(network, plans(*sorted(hosts)), checks, options)
@@ -146,6 +159,58 @@ def test_every_host_once_and_never_more_of_a_quorum_than_can_be_missed(
     if canary in hosts:
         assert order[0] == (canary,)
     assert not order or len(order[0]) == 1
+
+
+PLANES = ("bettley", "cargyll", "dalt")
+
+
+def most(*good: str) -> list[CheckResult]:
+    return [result(Most(name, "allyrion"), good=name in good) for name in PLANES]
+
+
+@pytest.mark.parametrize(
+    ("good", "wanted", "can_go"),
+    [
+        (PLANES, PLANES, ("bettley",)),
+        (("bettley", "dalt"), PLANES, ("cargyll",)),
+        (("bettley", "dalt"), ("bettley", "dalt"), ()),
+        ((), PLANES, PLANES),
+        (("dalt",), ("dalt", "jast"), ("jast",)),
+    ],
+)
+def test_of_a_quorum_no_more_of_the_good_are_changed_than_it_can_miss_now(
+    good: tuple[str, ...], wanted: tuple[str, ...], can_go: tuple[str, ...]
+) -> None:
+    assert spared(wanted, quorums_of(most(*good)), frozenset()) == can_go
+
+
+def test_the_only_one_of_its_kind_can_be_changed() -> None:
+    alone = quorums_of([result(Most("dalt", "allyrion"), good=True)])
+
+    assert spared(["dalt"], alone, frozenset()) == ("dalt",)
+
+
+def test_what_stays_up_while_it_is_changed_can_go_at_any_time() -> None:
+    quorums = quorums_of(most("bettley", "dalt"))
+
+    assert spared(PLANES, quorums, frozenset({"dalt"})) == ("cargyll", "dalt")
+
+
+def test_what_is_missing_already_goes_before_what_is_good(network: Network) -> None:
+    order = batches(network, plans(*PLANES), most("bettley", "dalt"), Options("1"))
+
+    assert order == (("cargyll",), ("bettley",), ("dalt",))
+
+
+def test_the_canary_is_one_that_has_something_to_lose_and_can_be_missed(network: Network) -> None:
+    def canary(*good: str) -> tuple[str, ...]:
+        names = ("erenford", "fenn", "gardener", "harlton")
+        sessions = [result(Half(name, "router"), good=name in good) for name in names]
+        return batches(network, plans(*names), sessions, Options("1"))[0]
+
+    assert canary("erenford", "fenn", "gardener", "harlton") == ("erenford",)
+    assert canary("fenn", "gardener", "harlton") == ("fenn",)
+    assert canary("fenn", "gardener") == ("erenford",)
 
 
 def test_only_what_was_good_can_be_lost() -> None:
