@@ -26,7 +26,7 @@ def remove_twin(name: str) -> bool:
         TwinError: if another process is just making or changing it.
     """
     state.check_name(name)
-    if name not in state.all_names():
+    if name not in state.all_names() and not state.lock_file(name).exists():
         limits.restore()
         return False
     with state.lock(name, seconds=30):

@@ -228,6 +228,11 @@ def read_faults(name: str) -> list[FaultRecord]:
     return msgspec.json.decode(text, type=list[FaultRecord])
 
 
+def lock_file(name: str) -> Path:
+    """Return the file that is there while the twin is made or removed; or was, and was killed."""
+    return ROOT / f"{name}.lock"
+
+
 @contextlib.contextmanager
 def lock(name: str, seconds: float) -> Iterator[None]:
     """Hold the twin's lock: one process at a time makes, changes or removes it.
@@ -238,7 +243,7 @@ def lock(name: str, seconds: float) -> Iterator[None]:
         TwinError: if another process holds it for longer than ``seconds``.
     """
     ROOT.mkdir(mode=0o755, exist_ok=True)
-    path = ROOT / f"{name}.lock"
+    path = lock_file(name)
     deadline = time.monotonic() + seconds
     while True:
         with path.open("a+") as file:

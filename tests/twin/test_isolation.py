@@ -152,6 +152,15 @@ def test_a_twin_whose_maker_is_killed_is_removed(
     assert traces(twin_name) == []
 
 
+def test_a_lock_alone_that_a_killed_maker_left_is_removed(twin_name: str) -> None:
+    state.ROOT.mkdir(exist_ok=True)
+    state.lock_file(twin_name).write_text("4194304")
+
+    remove_twin(twin_name)
+
+    assert traces(twin_name) == []
+
+
 def test_an_interrupted_maker_leaves_nothing(artifacts: Path, twin_name: str) -> None:
     maker = _start_maker(artifacts, twin_name)
     time.sleep(0.6)
