@@ -195,6 +195,19 @@ def test_rollback_to_what_was_applied_and_before(drill: Drill) -> None:
     assert "so it cannot go back 90" in done.stderr
 
 
+def test_a_rollback_goes_about_it_as_a_deployment_does(drill: Drill) -> None:
+    drill.change()
+    assert drill.commit().status == 0
+    options = ("--canary", B, "--serial", "1", "--confirm-within", "9", "--max-failures", "1")
+
+    done = drill.run("rollback", "--to", "1", "--commit", *SELECTED, *options)
+
+    assert done.status == 0, done
+    assert f"canary 1 of 2: {B}" in done.stderr
+    refused = drill.run("rollback", "--canary", "jast", *SELECTED)
+    assert (refused.status, "--canary jast: it is not among" in refused.stderr) == (2, True)
+
+
 def test_history_says_who_when_what_and_what_became_of_it(drill: Drill) -> None:
     drill.change()
     assert drill.commit().status == 0
@@ -211,6 +224,15 @@ def test_history_says_who_when_what_and_what_became_of_it(drill: Drill) -> None:
     kept = drill.shell(A, "ls /var/lib/goldentooth/deployments").split()
     assert last["deployment"] in kept
     assert len(kept) <= 11
+
+    table = drill.run("history", "last").stdout
+    assert re.search(rf"^{A} +confirmed ", table, re.MULTILINE)
+    assert re.search(rf"^{B} +confirmed ", table, re.MULTILINE)
+    assert f"deployment {last['deployment']} by root@operator" in table
+    one = drill.run("history", last["deployment"], "--host", A).stdout
+    assert B not in one
+    unknown = drill.run("history", "20260101T000000-0000")
+    assert (unknown.status, "no deployment" in unknown.stderr) == (2, True)
 
 
 # -- secrets ----------------------------------------------------------------------------
@@ -278,6 +300,24 @@ def test_who_quotes_a_secret_is_not_quoted(drill: Drill, by: str) -> None:
     assert "token (secret)" in done.stdout
     assert CANARY not in done.stdout + done.stderr + _everything_here(drill)
     assert drill.shell(A, "cat /etc/toy/secret 2>/dev/null") == ""
+
+
+def test_a_plan_shows_a_rotated_secret_if_it_can_be_looked_up(drill: Drill) -> None:
+    drill.plain(files={ONE: {"text": "token ${env:TOY_SECRET}\n", "mode": "600"}})
+    first, second = {"TOY_SECRET": CANARY}, {"TOY_SECRET": OTHER}
+    assert drill.commit("--overwrite-drift", env=first).status == 0
+
+    assert drill.run("deploy", *SELECTED, env=first).status == 0
+    done = drill.run("deploy", *SELECTED, "--out", "plan.json", env=second)
+    assert done.status == 1
+    assert "the value of a secret has changed" in done.stdout
+    assert OTHER not in done.stdout + (drill.folder / "plan.json").read_text()
+    done = drill.run("deploy", "--plan", "plan.json", "--commit", *SELECTED, env=second)
+    assert done.status == 0, done
+
+    done = drill.run("deploy", *SELECTED)
+    assert done.status == 0
+    assert "note: secrets are not looked up (${env:TOY_SECRET}: is not set)" in done.stdout
 
 
 def test_a_secret_that_cannot_be_had_stops_it_before_anything(drill: Drill) -> None:

@@ -17,7 +17,7 @@ from goldentooth.errors import DeploymentError
 from goldentooth.model import Network
 from goldentooth.twin import Twin
 from tests.namespaces import eventually
-from tests.twin.deploy_drill import ACTIVATE, LIVE, ONE, TWO, Drill, Look, Stage, bare_stage
+from tests.twin.deploy_drill import ACTIVATE, CHECK, LIVE, ONE, TWO, Drill, Look, Stage, bare_stage
 
 pytestmark = pytest.mark.root
 
@@ -486,3 +486,79 @@ def test_a_failed_batch_goes_back_and_the_rest_is_untouched(
     new = fleet.new_look()
     assert fleet.looks() == {host: new if host in confirmed else old[host] for host in HOSTS}
     assert json.loads(done.stdout)["stopped"].startswith(f"{HOSTS[2]}: `test ")
+
+
+def test_a_good_host_is_left_alone_while_its_quorum_cannot_miss_it(
+    stage: Stage, drills: dict[str, Drill], tmp_path: Path
+) -> None:
+    fleet = Drill(stage, tmp_path / "fleet", HOSTS)
+    bad, good = HOSTS[3], tuple(host for host in HOSTS if host != HOSTS[3])
+    fleet.spec["quorum"] = "5/6"
+    fleet.spec["checks"] = [f"test $(hostname) != {bad} && {CHECK}"]
+    fleet.change()
+    old = fleet.looks()
+
+    done = fleet.commit("--overwrite-drift")
+
+    assert done.outcomes == {bad: "confirmed", **dict.fromkeys(good, "untouched")}
+    told = "toy.holds: 5 of 6 are good, 5 must be while one is changed"
+    assert told in json.loads(done.stdout)["stopped"]
+    new = fleet.new_look()
+    assert fleet.looks() == {host: new if host == bad else old[host] for host in HOSTS}
+
+    assert fleet.commit("--overwrite-drift", "--below-quorum").outcomes == dict.fromkeys(
+        good, "confirmed"
+    )
+
+
+def test_what_was_missing_from_a_quorum_is_mended_first_and_then_the_others(
+    stage: Stage, drills: dict[str, Drill], tmp_path: Path
+) -> None:
+    fleet = Drill(stage, tmp_path / "fleet", HOSTS)
+    fleet.spec["quorum"] = "5/6"
+    fleet.change()
+    fleet.shell(HOSTS[3], f"rm {LIVE}")
+
+    done = fleet.commit("--overwrite-drift")
+
+    assert done.outcomes == dict.fromkeys(HOSTS, "confirmed")
+    assert f"canary 1 of 6: {HOSTS[3]}" in done.stderr
+
+
+def test_what_a_change_breaks_elsewhere_takes_it_back(
+    stage: Stage, drills: dict[str, Drill], tmp_path: Path, network: Network
+) -> None:
+    fleet = Drill(stage, tmp_path / "fleet", HOSTS[:2])
+    fleet.change()
+    old, other = fleet.look(HOSTS[0]), network.nodes[HOSTS[1]].address
+
+    done = fleet.commit("--overwrite-drift", shells={"after @arm": f"ssh {other} rm {LIVE}"})
+
+    assert done.outcomes == {HOSTS[0]: "rolled back", HOSTS[1]: "untouched"}
+    assert f"toy.holds[{HOSTS[1]}]" in done.reasons[HOSTS[0]]
+    assert fleet.look(HOSTS[0]) == old
+
+
+def test_a_host_that_is_lost_while_others_stop_is_cleared_by_the_next_run(
+    stage: Stage, drills: dict[str, Drill], tmp_path: Path
+) -> None:
+    canary, lost = HOSTS[:2]
+    fleet = Drill(stage, tmp_path / "fleet", (canary, lost))
+    fleet.change()
+    fleet.spec["activate"] = ["false"]
+    fleet.write()
+
+    fleet.start_commit("before @arm", argv=["--overwrite-drift", "--canary", canary])
+    fleet.wait_for("before @arm")
+    stage.twin.break_("link", lost)
+    fleet.go_on()
+
+    assert fleet.end().outcomes == {canary: "rolled back", lost: "untouched"}
+    assert fleet.run("history").status == 1  # there is something to finish
+    stage.twin.heal()
+    assert "lock" in fleet.shell(lost, "ls /var/lib/goldentooth").split()
+    fleet.plain()
+    done = fleet.commit("--overwrite-drift")
+    assert done.outcomes == dict.fromkeys((canary, lost), "confirmed")
+    assert f"{lost}: aborted" in done.stderr
+    assert fleet.run("history").status == 0
