@@ -23,6 +23,7 @@ from goldentooth.twin import (
     list_twins,
     probe,
     remove_twin,
+    state,
 )
 from goldentooth.twin.machine import MARK
 
