@@ -294,6 +294,8 @@ class Rollout:
                 self._journal.write(self.name, "staged", host)
                 for judge in dict.fromkeys(step.absent):
                     self._fleet.say(f"{host}: {judge} is not installed there, so it has not judged")
+            elif step.is_unreached:
+                self._settle(host, words.REFUSED, step.reason)
             else:
                 self._board.set(host, words.REFUSED, self._shown(step.reason))
                 self._journal.write(self.name, "failed", host, reason=self._shown(step.reason))

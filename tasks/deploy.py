@@ -20,12 +20,14 @@ NOT_INSTALLED = 127
 class Step:
     """What one host did: ``is_done``, or ``reason`` says why not.
 
-    ``is_lost`` if the host could not be spoken to: it may have been done or not.
+    ``is_lost`` if the host could not be spoken to: it may have been done or not, or surely not
+    if ``is_unreached``, because no connection came about.
     """
 
     is_done: bool
     reason: str = ""
     is_lost: bool = False
+    is_unreached: bool = False
     outputs: tuple[Output, ...] = field(default=(), repr=False)
     absent: tuple[str, ...] = ()
     """Judges that are not installed there."""
@@ -73,6 +75,9 @@ def run_step(task: Task, commands: Mapping[str, Sequence[Command]]) -> Result:
 def _run(task: Task, commands: Sequence[Command]) -> Step:
     try:
         transport = transport_of(task)
+    except TransportError as error:
+        return Step(is_done=False, reason=str(error), is_lost=True, is_unreached=True)
+    try:
         return Step(is_done=True, outputs=transport.run(commands))
     except TransportError as error:
         return Step(is_done=False, reason=str(error), is_lost=True)

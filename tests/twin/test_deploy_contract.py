@@ -303,7 +303,8 @@ def test_who_quotes_a_secret_is_not_quoted(drill: Drill, by: str) -> None:
 
 
 def test_a_plan_shows_a_rotated_secret_if_it_can_be_looked_up(drill: Drill) -> None:
-    drill.plain(files={ONE: {"text": "token ${env:TOY_SECRET}\n", "mode": "600"}})
+    drill.spec["files"][ONE] = {"text": "token ${env:TOY_SECRET}\n", "mode": "600"}
+    drill.write()
     first, second = {"TOY_SECRET": CANARY}, {"TOY_SECRET": OTHER}
     assert drill.commit("--overwrite-drift", env=first).status == 0
 
