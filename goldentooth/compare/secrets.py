@@ -49,6 +49,8 @@ def mask(intended: str, live: str) -> str:
     >>> mask("password ${env:PW}\nlog x", "password  hunter2\nlog x\n! was hunter2")
     'password  ${env:PW}\nlog x\n! was <secret>'
     """
+    if live == intended:
+        return live  # most files of most hosts, and the longest ones
     sides = _Sides(intended.split("\n"), live.split("\n"))
     matches = sides.matches()
     usual = _usual(match for found in matches.values() for match in found)

@@ -108,6 +108,14 @@ def test_a_host_that_has_what_is_intended_shows_the_references(name: str) -> Non
     assert mask(text, live) == text
 
 
+@pytest.mark.parametrize("name", TEXTS)
+def test_the_intended_text_itself_is_shown_as_it_is(name: str) -> None:
+    """It is not looked through; what is looked through, for a line more, is shown the same."""
+    text = TEXTS[name]
+    assert mask(text, text) == text
+    assert mask(text, f"{text}\n") == f"{text}\n"
+
+
 @pytest.mark.parametrize("name", ["frr", "haproxy", "join", "yaml"])
 def test_no_value_is_left_after_any_edit(name: str) -> None:
     """150 times up to five edits, on any line."""
