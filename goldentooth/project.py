@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from goldentooth.adoption import HostAdoption
     from goldentooth.deployment import Options
+    from goldentooth.drift import HostIntent
     from goldentooth.history import DriftHistory
     from goldentooth.journal import Journal
     from goldentooth.notify import Hooks
@@ -383,26 +384,27 @@ class Project:
             UsageError: if the selection is empty or names what is not there.
             RenderError: if what is intended cannot be made.
         """
+        from concurrent.futures import ThreadPoolExecutor
+
         from goldentooth.survey import host_intents, surveyed
         from tasks.collect import collect_host
 
         chosen = self.services(services)
         nornir = prepared(self.select(hosts, groups), workers)
-        with stop_on_interrupt() as stop:
-            renders = self._made(nornir, chosen, stop)
-            intents = host_intents(self.network, chosen, renders)
-            router = self._router_access(nornir, chosen)
-            read = [
-                name
-                for name in nornir.inventory.hosts
-                if name in intents or (router and name == self.network.router.name)
-            ]
-            if not read:
-                raise UsageError("nothing is deployed to these hosts by these services")
+        router = self._router_access(nornir, chosen)
+        placed = {node for service in chosen for node in service.hosts(self.network)}
+        has_way = {node.name for node in placed if router or not node.is_opnsense}
+        read = nornir.filter(filter_func=lambda host: host.name in has_way)
+        if not read.inventory.hosts:
+            raise UsageError("nothing is deployed to these hosts by these services")
+
+        def intend() -> Mapping[str, HostIntent]:
+            return host_intents(self.network, chosen, self._made(nornir, chosen, stop))
+
+        with stop_on_interrupt() as stop, ThreadPoolExecutor(1) as aside:
+            intents = aside.submit(intend)  # while hosts are connected to
             outcome = run_for_all(
-                prepared(
-                    nornir.filter(filter_func=lambda host: host.name in read), None, processors
-                ),
+                prepared(read, None, processors),
                 collect_host,
                 stop,
                 name="drift",
@@ -410,8 +412,9 @@ class Project:
                 router=router,
                 deadline=self._deadline(),
             )
+            intents.result()
         nornir.close_connections(on_failed=True)
-        return {name: surveyed(name, outcome[name]) for name in read}
+        return {name: surveyed(name, outcome[name]) for name in read.inventory.hosts}
 
     def router_access(self) -> RouterAccess:
         """Return what it takes to speak to an OPNsense router."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import Future
 from shlex import quote
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from goldentooth.errors import (
     TransportError,
 )
 from goldentooth.survey import HostSurvey
+from goldentooth.transports import Transport
 from goldentooth.transports.files import parse_files
 from tasks.connection import transport_of
 
@@ -27,48 +29,60 @@ if TYPE_CHECKING:
 
 _ROLLED_BACK = f"{FOLDER}/rolled-back"
 
-_STATES: tuple[tuple[type[TransportError], DriftState], ...] = (
+_STATES: tuple[tuple[type[Exception], DriftState], ...] = (
     (HostKeyError, DriftState.WRONG_KEY),
     (AuthenticationError, DriftState.REFUSED),
     (PrivilegeError, DriftState.NOT_PERMITTED),
     (TooSlowError, DriftState.TOO_SLOW),
     (TransportError, DriftState.UNREACHABLE),
+    (UnreadableError, DriftState.UNREADABLE),
 )
 
 
 def collect_host(
     task: Task,
-    intents: Mapping[str, HostIntent],
+    intents: Future[Mapping[str, HostIntent]],
     router: RouterAccess | None = None,
     deadline: float | None = None,
 ) -> Result:
     """Read files, record and running state of ``task.host`` in one exec, and judge them.
 
-    A host without files is the ``router``, which is asked through its API. After ``deadline``,
-    in seconds of :func:`time.monotonic`, no host is begun.
+    It is connected to while ``intents`` are still in the making; if they cannot be made, nothing
+    is read. An OPNsense box is the ``router``, which is asked through its API. After
+    ``deadline``, in seconds of :func:`time.monotonic`, no host is begun.
 
     Returns:
         A result whose ``result`` is a :class:`~goldentooth.survey.HostSurvey`; a host that
         cannot be read has a state that says why.
     """
-    if task.host.name not in intents and router is not None:
+    if router is not None and task.host.name == router.network.router.name:
         from tasks.opnsense import survey_router
 
         return Result(host=task.host, result=survey_router(router))
-    intent = intents[task.host.name]
+    transport: Transport | TransportError
+    try:
+        transport = transport_of(task, deadline)
+    except TransportError as error:
+        transport = error
+    if intents.exception() is not None:
+        return Result(host=task.host)  # who has asked for the survey tells why
+    survey = _survey(intents.result()[task.host.name], transport)
+    return Result(host=task.host, result=survey)
+
+
+def _survey(intent: HostIntent, transport: Transport | TransportError) -> HostSurvey:
     collect = " ".join(("@collect", *map(quote, intent.paths)))
     commands = (collect, *intent.commands)
     try:
-        transport = transport_of(task, deadline)
+        if isinstance(transport, TransportError):
+            raise transport
         outputs = dict(zip(commands, transport.gather(commands), strict=True))
         collected = _collected(outputs, collect)
-    except TransportError as error:
+    except (TransportError, UnreadableError) as error:
         state = next(state for kind, state in _STATES if isinstance(error, kind))
-        return _unknown(task, intent, state, str(error))
-    except UnreadableError as error:
-        return _unknown(task, intent, DriftState.UNREADABLE, str(error))
-    survey = HostSurvey(judge_host(intent, collected), collected, intent.artifacts)
-    return Result(host=task.host, result=survey)
+        drift = HostDrift(intent.host, state=state, reason=str(error))
+        return HostSurvey(drift, None, intent.artifacts)
+    return HostSurvey(judge_host(intent, collected), collected, intent.artifacts)
 
 
 def _collected(outputs: Mapping[str, Output], collect: str) -> Collected:
@@ -83,7 +97,3 @@ def _collected(outputs: Mapping[str, Output], collect: str) -> Collected:
     files = {path: file for path, file in found.items() if not path.startswith(f"{FOLDER}/")}
     return Collected(files, record, outputs, rolled_back)
 
-
-def _unknown(task: Task, intent: HostIntent, state: DriftState, reason: str) -> Result:
-    drift = HostDrift(intent.host, state=state, reason=reason)
-    return Result(host=task.host, result=HostSurvey(drift, None, intent.artifacts))
