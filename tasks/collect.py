@@ -96,4 +96,3 @@ def _collected(outputs: Mapping[str, Output], collect: str) -> Collected:
     rolled_back = record.pop(_ROLLED_BACK, b"").decode(errors="replace").strip()
     files = {path: file for path, file in found.items() if not path.startswith(f"{FOLDER}/")}
     return Collected(files, record, outputs, rolled_back)
-

@@ -35,18 +35,20 @@ serve() {
     trap 'exit 1' HUP INT TERM PIPE
     open_folder
     index=0
+    running=0
+    answered=0
     while [ "$index" -lt "$count" ]; do
         receive
         if [ "$way" = gather ]; then
-            read -r _ <&8
-            [ ! -e "$folder/hung-up" ] || exit 1
+            answer_until 7
             aside &
+            running=$((running + 1))
         else
             in_turn
         fi
         index=$((index + 1))
     done
-    wait
+    answer_until 0
     printf '\n%s done\n' "$mark"
 }
 
@@ -57,10 +59,9 @@ open_folder() {
     done
     [ -d "${folder-}" ] || broken "no folder in memory can be written"
     trap 'wait; rm -rf "$folder"' EXIT
-    mkfifo "$folder/slots" "$folder/turn" || broken "$folder cannot be written"
-    exec 8<>"$folder/slots" 9<>"$folder/turn"
-    printf '\n\n\n\n\n\n\n\n' >&8 # as many as may run at a time
-    echo >&9                      # one may speak at a time
+    [ "$way" = gather ] || return 0
+    mkfifo "$folder/ended" || broken "$folder cannot be written"
+    exec 8<>"$folder/ended" # the index of each command that has ended, a line each
 }
 
 receive() {
@@ -89,17 +90,30 @@ broken() {
 # -- a command ---------------------------------------------------------------------------
 
 # Several at a time: each into files, whose size the kernel bounds, so that no process is
-# needed for it. Who has ended waits for its turn to speak.
+# needed for it.
 aside() {
-    trap ': >"$folder/hung-up"; echo >&9; echo >&8; exit 1' PIPE # nobody listens any more
     ulimit -f $((output_limit / 512 + 1))
     start_clock
-    attempt >"$folder/$index.out" 2>"$folder/$index.err"
+    attempt >"$folder/$index.out" 2>"$folder/$index.said"
     status=$?
-    read -r _ <&9
-    answer
-    echo >&9
-    echo >&8
+    conclude
+    echo "$index" >&8
+}
+
+# Answers what has ended, until no more than $1 run. All that is ready in one go: most reads take
+# less time than to start a process for the answer of each.
+answer_until() {
+    most=$1
+    while [ "$running" -gt "$most" ]; do
+        read -r one <&8
+        set -- "$folder"/*.end
+        ready=$(($# - answered))
+        set --
+        while set -- "$@" "$one" && [ "$#" -lt "$ready" ]; do read -r one <&8; done
+        answer "$@"
+        answered=$((answered + $#))
+        running=$((running - $#))
+    done
 }
 
 # One at a time: through pipes, since a command that changes something may write large files.
@@ -111,14 +125,15 @@ in_turn() {
             attempt 2>&3 3>&-
             echo "$?" >"$folder/$index.status"
         } | cut_off "$output_limit" >"$folder/$index.out" 3>&-
-    } 3>&1 | cut_off "$error_limit" >"$folder/$index.err"
+    } 3>&1 | cut_off "$error_limit" >"$folder/$index.said"
     read -r status <"$folder/$index.status" || status=125
-    answer
+    conclude
+    answer "$index"
 }
 
 cut_off() {
     timeout -k 1 "$((${seconds%%.*} + 2))" /bin/sh -c \
-        'ulimit -f "$1"; cat; exec cat >/dev/null' sh "$(($1 / 512 + 1))" 2>/dev/null 8<&- 9<&-
+        'ulimit -f "$1"; cat; exec cat >/dev/null' sh "$(($1 / 512 + 1))" 2>/dev/null 8<&-
 }
 
 attempt() {
@@ -132,17 +147,30 @@ attempt() {
         @*) set -- "$program" goldentooth-host ${line#@} ;;
         *) set -- "$line" ;;
     esac
-    timeout -k 1 "$seconds" /bin/sh -c "$@" <"$input" 8<&- 9<&-
+    timeout -k 1 "$seconds" /bin/sh -c "$@" <"$input" 8<&-
 }
 
-answer() {
-    printf '\n%s out %s\n' "$mark" "$index"
-    [ ! -s "$folder/$index.out" ] || cat "$folder/$index.out"
-    printf '\n%s err %s\n' "$mark" "$index"
-    [ ! -s "$folder/$index.err" ] || head -c "$error_limit" "$folder/$index.err"
+# Puts between marks what a command has said, and how it ended.
+conclude() {
+    printf '\n%s out %s\n' "$mark" "$index" >"$folder/$index.is-out"
+    printf '\n%s err %s\n' "$mark" "$index" >"$folder/$index.is-err"
+    true >"$folder/$index.err"
+    [ ! -s "$folder/$index.said" ] ||
+        head -c "$error_limit" "$folder/$index.said" >"$folder/$index.err"
     ending=$refused
     case $status in 124 | 137) was_ended && ending=late ;; esac
-    printf '\n%s end %s %s %s\n' "$mark" "$index" "$status" "$ending"
+    printf '\n%s end %s %s %s\n' "$mark" "$index" "$status" "$ending" >"$folder/$index.end"
+}
+
+# Says what has been concluded of the commands with these indices.
+answer() {
+    for each; do
+        [ -s "$folder/$each.end" ] || broken "$folder is full"
+        shift
+        set -- "$@" "$folder/$each.is-out" "$folder/$each.out" \
+            "$folder/$each.is-err" "$folder/$each.err" "$folder/$each.end"
+    done
+    cat "$@" || exit 1
 }
 
 start_clock() {

@@ -16,7 +16,7 @@
 
 state=${GOLDENTOOTH_STATE:-/var/lib/goldentooth}
 installed=/usr/local/sbin/goldentooth-host
-tab=$(printf '\t')
+tab='	'
 newline='
 '
 kept=10
@@ -26,7 +26,11 @@ timer=goldentooth-rollback
 complain() { echo "$*" >&2; }
 
 # may LINE: a user who came by sudo may only do what root has listed.
-may() { [ -z "${allowed-}" ] || grep -Fxq -e "$1" "$allowed"; }
+may() {
+  [ -n "${allowed-}" ] || return 0
+  case $1 in *"$newline"*) return 1 ;; esac
+  is_listed "$1"
+}
 
 hash_of() { # PATH
   if [ -L "$1" ]; then echo link; elif [ -f "$1" ]; then sha256sum <"$1" | cut -d' ' -f1; else echo absent; fi
@@ -75,10 +79,10 @@ verb_collect() {
         *) printf '%s\0' "$path" ;;
       esac
     done
-    for path in "$state/applied" "$state/key" "$state/rolled-back"; do
-      [ ! -e "$path" ] || find "$path" -type f -print0
+    for path in "$state/applied/manifest.json" "$state/key" "$state/rolled-back"; do
+      [ ! -f "$path" ] || printf '%s\0' "$path"
     done
-    [ ! -d "$state/applied/files" ] || (cd "$state/applied/files" && find . -type f -printf '/%P\0')
+    [ ! -d "$state/applied/files" ] || find "$state/applied/files" -type f -printf '%p\0/%P\0'
   } | sort -zu | LC_ALL=C tar --create --no-recursion --absolute-names --ignore-failed-read \
     --warning=no-file-changed --null --verbatim-files-from --files-from=-
 }

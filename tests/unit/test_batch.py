@@ -22,6 +22,7 @@ from goldentooth.transports.batch import (
     parse_answer,
     request_bytes,
 )
+from goldentooth.transports.files import parse_files
 
 MARK = "mark-0123456789abcdef"
 WAYS = pytest.mark.parametrize("aside", [False, True], ids=["run", "gather"])
@@ -111,6 +112,19 @@ def test_reads_run_side_by_side() -> None:
     outputs = run(*["sleep 1"] * 20, aside=True)
     assert outputs == (Output(b""),) * 20
     assert time.monotonic() - begun < 10
+
+
+def test_of_many_reads_each_has_its_own_answer_in_whatever_order_they_end() -> None:
+    commands = [f"sleep 0.{7 * index % 10}; echo {index}" for index in range(30)]
+    outputs = run(*commands, "exit 3", "echo no >&2", aside=True)
+    wanted = [Output(f"{index}\n".encode()) for index in range(30)]
+    assert outputs == (*wanted, Output(b"", status=3), Output(b"", b"no\n"))
+
+
+def test_a_host_that_has_no_room_for_an_answer_says_so() -> None:
+    fill = 'exec 3>&1; ln -s /dev/full "$(readlink /proc/self/fd/3 | sed s/out$/end/)"'
+    with pytest.raises(TransportError, match="is full"):
+        run("echo fine", fill, aside=True)
 
 
 def test_a_command_has_its_own_time() -> None:
@@ -284,6 +298,18 @@ def test_what_is_not_listed_to_the_letter_is_not_run(tmp_path: Path, line: str) 
 def test_a_listed_command_is_given_nothing_to_read(tmp_path: Path) -> None:
     (output,) = listed(tmp_path, "sh\n", [Command("sh", b"echo no")])
     assert output.status == 126
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "/etc/host", "/etc/hostnames", "/etc/*", "no"])
+def test_a_path_that_is_not_listed_to_the_letter_is_not_collected(
+    tmp_path: Path, path: str
+) -> None:
+    listed_paths = "no\n# @read /etc/passwd\n@read /etc/hostname\n@path /etc/hosts\n"
+    commands = [f"@collect /etc/hostname {path}", "@collect /etc/hostname /etc/hosts"]
+    refused, read = listed(tmp_path, listed_paths, commands)
+    assert (refused.status, refused.stdout) == (77, b"")
+    assert f"{path} is not among the paths" in refused.stderr.decode()
+    assert parse_files(read).keys() >= {"/etc/hostname", "/etc/hosts"}
 
 
 def test_without_a_list_nothing_is_run(tmp_path: Path) -> None:
