@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from importlib import metadata
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 from nornir.core.configuration import Config
@@ -94,8 +95,14 @@ class _PluginsOnDemand(dict[str, Any]):
     Nornir's auto_register imports all of them, NAPALM and Netmiko too: most of a second.
     """
 
+    _loading = RLock()
+    """Threads that ask at the same time do not all look through what is installed."""
+
     def __contains__(self, name: object) -> bool:
-        return super().__contains__(name) or self._load(str(name))
+        if super().__contains__(name):
+            return True
+        with self._loading:
+            return super().__contains__(name) or self._load(str(name))
 
     def __getitem__(self, name: str) -> Any:
         if name in self:

@@ -388,6 +388,7 @@ class Project:
 
         from goldentooth.survey import host_intents, surveyed
         from tasks.collect import collect_host
+        from tasks.connection import load_transport
 
         chosen = self.services(services)
         nornir = prepared(self.select(hosts, groups), workers)
@@ -402,7 +403,8 @@ class Project:
             return host_intents(self.network, chosen, self._made(nornir, chosen, stop))
 
         with stop_on_interrupt() as stop, ThreadPoolExecutor(1) as aside:
-            intents = aside.submit(intend)  # while hosts are connected to
+            load_transport()  # first of all: then the hosts have to do while there is rendering
+            intents = aside.submit(intend)
             outcome = run_for_all(
                 prepared(read, None, processors),
                 collect_host,

@@ -72,6 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not isinstance(error, BrokenPipeError):
             _say(_message(error))
         return CANNOT
+    finally:
+        gc.freeze()  # or all there is would be looked through once more at the end
     return status
 
 

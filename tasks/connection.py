@@ -5,12 +5,18 @@ from __future__ import annotations
 from time import monotonic
 from typing import cast
 
+from nornir.core.plugins.connections import ConnectionPluginRegister
 from nornir.core.task import Task
 
 from goldentooth.errors import TooSlowError
 from goldentooth.transports import Transport
 
 CONNECTION = "goldentooth_ssh"
+
+
+def load_transport() -> None:
+    """Import what connects, which takes longer than to connect."""
+    ConnectionPluginRegister.get_plugin(CONNECTION)
 
 
 def transport_of(task: Task, deadline: float | None = None) -> Transport:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import xml.etree.ElementTree as ET
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -25,6 +24,8 @@ class Case:
 
 def junit_xml(name: str, suites: Iterable[tuple[str, Iterable[Case]]]) -> str:
     """Return a document of ``suites``, each a name with its cases."""
+    import xml.etree.ElementTree as ET  # every report is imported with it, few are written
+
     top = ET.Element("testsuites", name=name)
     for title, cases in suites:
         suite = ET.SubElement(top, "testsuite", name=_xml(title))
