@@ -6,15 +6,19 @@
 
 Each run is a whole process, begun cold, on the operator's machine of a twin of its own; the
 contenders take turns (A B C A B C). Before that each has to find the one file that was changed by
-hand, and nothing else. All but goldentooth-net read the files alone: it reads running state, owner,
-mode and the record of what was applied as well, and renders what is intended first. Nothing here is
-a test: no figure is right or wrong.
+hand, and nothing else. asyncssh, Netmiko and Ansible look at the files alone. goldentooth-net
+renders what is intended, and reads running state, owner, mode and the record of what was applied as
+well; asyncssh-same-reads reads all that, too, but looks at the files only. An OPNsense router has
+no files and is nobody's but goldentooth-net's, which asks it through its API: `same hosts` is
+goldentooth-net without it. What the hosts themselves spend is counted by their control groups;
+some of it is what they do anyway. Nothing here is a test: no figure is right or wrong.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -27,7 +31,11 @@ from typing import Any
 from contenders import BENCH, COMPARE, COMPETITORS, CONSOLE, version_of
 
 from goldentooth import open_project
+from goldentooth.applied import APPLIED, KEY
+from goldentooth.survey import host_intents
 from goldentooth.twin import Twin, remove_twin
+from goldentooth.twin.cgroup import TOP, hierarchies
+from goldentooth.twin.plan import OPERATOR
 
 FORMAT = "goldentooth-net/bench-drift/1"
 NAME = "benchdrift"
@@ -50,6 +58,11 @@ def _goldentooth(scratch: Path) -> Sequence[str | Path]:
     return (CONSOLE, "drift", "--config", (scratch / "config").read_text())
 
 
+def _same_hosts(scratch: Path) -> Sequence[str | Path]:
+    hosts = json.loads((scratch / "files.json").read_bytes())
+    return (*_goldentooth(scratch), *(word for host in hosts for word in ("--host", host["name"])))
+
+
 def _script(name: str) -> Callable[[Path], Sequence[str | Path]]:
     return lambda scratch: (sys.executable, COMPETITORS / name, scratch / "files.json")
 
@@ -65,7 +78,13 @@ def _ansible(scratch: Path) -> Sequence[str | Path]:
 
 ALL = (
     Contender("asyncssh", "a bare loop, one exec a host: the floor", _script("drift_bare.py")),
+    Contender(
+        "asyncssh-same-reads",
+        "a bare loop, one exec a host for all that drift reads: the floor of that",
+        _script("drift_same_reads.py"),
+    ),
     Contender("goldentooth-net", "this project: drift", _goldentooth),
+    Contender("same hosts", "this project: drift of the hosts that have files", _same_hosts),
     Contender(
         "netmiko",
         "Nornir and Netmiko, a command a file, 20 threads",
@@ -89,12 +108,15 @@ def write_inputs(config: Path, scratch: Path) -> int:
     if report.has_failed:
         sys.exit(report.table())
     manifest = json.loads((scratch / "build/manifest.json").read_bytes())
+    intents = host_intents(project.network, project.services(), report.hosts)
     hosts: dict[str, dict[str, Any]] = {}
     for entry in manifest["artifacts"]:
         if entry["scope"] == "host" and not entry["secrets"]:
             address = str(project.network.nodes[entry["host"]].address)
+            intent = intents[entry["host"]]
+            reads = {"paths": [*intent.paths, KEY, APPLIED], "reads": intent.commands}
             host = hosts.setdefault(
-                entry["host"], {"name": entry["host"], "address": address, "files": {}}
+                entry["host"], {"name": entry["host"], "address": address, "files": {}, **reads}
             )
             host["files"][entry["path"]] = str(scratch / "build" / entry["location"])
     (scratch / "files.json").write_text(json.dumps(list(hosts.values())))
@@ -112,11 +134,26 @@ def run(twin: Twin, command: Sequence[str | Path], scratch: Path) -> tuple[dict[
     """Run ``command`` as the operator; return what it took and what it printed."""
     report = scratch / "took.json"
     stopwatch = (sys.executable, "-I", "-S", BENCH / "stopwatch.py", report)
+    before = spent_by_hosts(twin)
     done = twin.run([str(word) for word in (*stopwatch, *command)])
+    spent = spent_by_hosts(twin) - before
     if done.returncode not in {0, 1} or b"Traceback" in done.stderr:
         sys.exit(f"{command[0]}: {done.stdout.decode()}{done.stderr.decode()}")
     took: dict[str, Any] = json.loads(report.read_bytes())
+    took["hosts_cpu_seconds"] = spent
     return took, done.stdout.decode()
+
+
+def spent_by_hosts(twin: Twin) -> float:
+    """Return the processor time of all hosts since they were booted, in seconds.
+
+    The operator's machine, which the contenders run on, is none of them. 0 where the kernel has
+    no control groups of version 2, which count it whether or not anything is limited by them.
+    """
+    groups = hierarchies().get("unified", Path("/nowhere")) / TOP / NAME
+    found = (groups / name / "cpu.stat" for name in twin.machines if name != OPERATOR)
+    lines = (file.read_text().split() for file in found if file.exists())
+    return sum(int(line[line.index("usage_usec") + 1]) for line in lines) / 1e6
 
 
 def prove(twin: Twin, contenders: Sequence[Contender], scratch: Path) -> None:
@@ -145,6 +182,8 @@ def measure(size: int | None, chosen: Sequence[Contender], runs: int) -> dict[st
         files = write_inputs(config, scratch)
         network = open_project(config).network
         able = [one for one in chosen if not one.missing and len(network.nodes) <= one.most_hosts]
+        if not network.router.is_opnsense:
+            able = [one for one in able if one.command is not _same_hosts]  # it would be once more
         try:
             twin = Twin.up(network, scratch / "build", name=NAME, timeout=180)
             prove(twin, able, scratch)
@@ -162,29 +201,33 @@ def measure(size: int | None, chosen: Sequence[Contender], runs: int) -> dict[st
 def print_table(found: dict[str, Any]) -> None:
     """Print one network's figures."""
     print(f"\n{found['hosts']} hosts, {found['files']} files")
-    header = ("", "median s", "fastest", "CPU s", "peak MB", "x floor")
-    print(f"{header[0]:18}" + "".join(f"{title:>10}" for title in header[1:]))
+    header = ("", "median s", "fastest", "CPU s", "hosts' CPU", "peak MB", "x floor", "x reads")
+    print(f"{header[0]:20}" + "".join(f"{title:>10}" for title in header[1:]))
     median = {
         name: statistics.median(one["seconds"] for one in took)
         for name, took in found["contenders"].items()
     }
-    floor = median.get("asyncssh")
+    floor, reads = median.get("asyncssh"), median.get("asyncssh-same-reads")
     for name, took in sorted(found["contenders"].items(), key=lambda item: median[item[0]]):
         figures = (
             f"{median[name]:.2f}",
             f"{min(one['seconds'] for one in took):.2f}",
             f"{statistics.median(one['cpu_seconds'] for one in took):.2f}",
+            f"{statistics.median(one['hosts_cpu_seconds'] for one in took):.2f}",
             f"{max(one['peak_bytes'] for one in took) / 1e6:.0f}",
             f"{median[name] / floor:.2f}" if floor else "-",
+            f"{median[name] / reads:.2f}" if reads else "-",
         )
-        print(f"{name:18}" + "".join(f"{figure:>10}" for figure in figures))
+        print(f"{name:20}" + "".join(f"{figure:>10}" for figure in figures))
 
 
 def main() -> None:
     """Measure, print, and write JSON if asked."""
+    for name in ("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED"):
+        os.environ.pop(name, None)  # compiled modules are kept, as they are for nearly everybody
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").splitlines()[0],
-        epilog="\n".join(f"{one.name:16} {one.missing or one.what}" for one in ALL),
+        epilog="\n".join(f"{one.name:20} {one.missing or one.what}" for one in ALL),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     names = [one.name for one in ALL]
