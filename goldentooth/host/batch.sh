@@ -204,33 +204,30 @@ is_listed() {
     return 1
 }
 
-# Whether path $2 may be had: the list has `@path PATH`, or that of a folder above it with a
-# slash at its end; if $1 is `read`, `@read` will do.
-may_touch() {
+# Whether path $1 may be read: the list has it as `@path` or `@read`, or `@path` of a folder above
+# it with a slash at its end.
+may_read() {
     [ -n "$allowed" ] || return 0
-    case $2/ in [!/]* | */./* | */../*) return 1 ;; esac
-    is_path_listed "$1" "$2" && return
-    above=${2%/}
+    case $1/ in [!/]* | */./* | */../*) return 1 ;; esac
+    is_listed "@path $1" || is_listed "@read $1" && return
+    above=${1%/}
     while above=${above%/*} && [ -n "$above" ]; do
-        is_path_listed "$1" "$above/" && return
+        is_listed "@path $above/" && return
     done
     return 1
 }
 
-is_path_listed() {
-    is_listed "@path $2" || { [ "$1" = read ] && is_listed "@read $2"; }
-}
-
 # -- verbs: `@NAME WORDS` calls verb_NAME with the words, in a shell of its own ----------
 
+# Others, such as @routes, are activations: what they are given has been looked at by @stage.
 call_verb() {
+    case $1 in
+        files | write | collect | history | record | pristine) ;;
+        lock | unlock | stage | backup | abort | arm | swap | activate | confirm | adopt | rollback) ;;
+        *) echo "this host's program has no @$1" >&2 && exit 127 ;;
+    esac
     verb=verb_$1
     shift
-    case $verb in
-        *[!a-z_]*) ;;
-        *) command -v "$verb" >/dev/null && known=yes ;;
-    esac
-    [ -n "${known-}" ] || { echo "this host's program has no @${verb#verb_}" >&2 && exit 127; }
     "$verb" "$@"
 }
 
@@ -238,7 +235,7 @@ call_verb() {
 # a folder with all that is in it. What is not there is left out.
 verb_files() {
     while IFS= read -r path; do
-        if ! may_touch read "$path"; then
+        if ! may_read "$path"; then
             echo "tar: $path: Cannot open: not in $allowed on this host" >&2
         elif [ -e "$path" ] || [ -L "$path" ]; then
             case $path in
@@ -257,7 +254,7 @@ verb_write() {
     IFS= read -r path
     IFS= read -r owner
     IFS= read -r mode
-    may_touch write "$path" || { echo "not in $allowed on this host" >&2 && exit 126; }
+    [ -z "$allowed" ] || is_listed "@file $path $owner $mode" || { echo "not in $allowed on this host" >&2 && exit 126; }
     parent=${path%/*}/
     mkdir -p "$parent"
     trap 'rm -f "${new-}"' EXIT

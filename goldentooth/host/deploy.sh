@@ -9,6 +9,7 @@
 #   staged              -> deployments/<id>/new, under a name that does not change (for judges)
 #   armed               -> deployments/<id>: unless it is confirmed, the host goes back by itself
 #   rolled-back         why the host went back by itself; drift reports it
+#   incoming.*          what is being received: nothing else looks there before it has been checked
 #   mutex, step         one at a time changes something; the process group of a swap or activation
 #
 # Plan: a line a file, fields apart by tabs: put|remove, path, owner, mode, and the SHA-256 of what
@@ -33,7 +34,15 @@ may() {
 }
 
 hash_of() { # PATH
-  if [ -L "$1" ]; then echo link; elif [ -f "$1" ]; then sha256sum <"$1" | cut -d' ' -f1; else echo absent; fi
+  if [ -L "$1" ]; then
+    echo link
+  elif [ -f "$1" ]; then
+    sha256sum <"$1" | cut -d' ' -f1
+  elif [ -e "$1" ]; then
+    echo other
+  else
+    echo absent
+  fi
 }
 
 is_id() {
@@ -135,7 +144,8 @@ verb_lock() {
     fi
   fi
   printf '%s\t%s\t%s\t%s\t%s\n' "$1" "$2" "$(date -u +%FT%TZ)" "$boot" "$((now + $3))" >"$state/lock.new" &&
-    mv -f "$state/lock.new" "$state/lock" || full
+    mv -f "$state/lock.new" "$state/lock" || { full; return; }
+  rm -rf "$state"/incoming.* # nobody else can be receiving: who has the lock does
 }
 
 full() { complain "$state cannot be written: is the disk full or read-only?"; return 74; }
@@ -166,15 +176,35 @@ holds_lock() { # ID
 verb_stage() {
   holds_lock "$1" || return
   folder=$state/deployments/$1
-  umask 077
-  rm -rf "$folder" && mkdir -p "$folder" || return
-  if tar --extract --touch --no-same-owner --no-same-permissions --directory="$folder" &&
-    only_files "$folder" && stage_may "$folder" && stage_kept "$folder"; then
-    echo staged >"$folder/state" && rm -rf "$state/scratch" && mkdir "$state/scratch" &&
-      ln -sfn "deployments/$1/new" "$state/staged" && sync -f "$folder" && return
-  fi
+  take_in 'new|plan|activate|units|record|key|program|about|from' || return
+  stage_may "$incoming" && stage_kept "$incoming" && record_may "$incoming/record" &&
+    echo staged >"$incoming/state" && put_in "$folder" || return
+  rm -rf "$state/scratch" && mkdir "$state/scratch" &&
+    ln -sfn "deployments/$1/new" "$state/staged" && sync -f "$folder" && return
   rm -rf "$folder"
   return 74
+}
+
+# take_in NAMES: unpack the tar on standard input into $incoming, where no verb looks for anything;
+# NAMES are what may be at its top, apart by bars.
+take_in() {
+  umask 077
+  mkdir -p "$state/deployments" && incoming=$(mktemp -d "$state/incoming.XXXXXX") || { full; return; }
+  trap 'rm -rf "$incoming"' EXIT
+  tar --extract --touch --no-same-owner --no-same-permissions --directory="$incoming" &&
+    only_files "$incoming" && only_named "$incoming" "$1" || return 74
+}
+
+# put_in FOLDER: what was taken in, and found right.
+put_in() {
+  rm -rf "$1" && mv -T "$incoming" "$1"
+}
+
+only_named() { # FOLDER NAMES
+  for each in "$1"/* "$1"/.[!.]*; do
+    [ -e "$each" ] || continue
+    case "|$2|" in *"|${each##*/}|"*) ;; *) complain "unexpected: ${each##*/}"; return 77 ;; esac
+  done
 }
 
 # Nothing is written or read through a link that somebody has put into the archive.
@@ -198,8 +228,10 @@ stage_kept() { # FOLDER
 
 stage_may() { # FOLDER
   [ -n "${allowed-}" ] || return 0
-  while IFS=$tab read -r _ path _; do
+  while IFS=$tab read -r action path owner mode _; do
     may "@path $path" || { complain "$path is not among the paths of $allowed"; return 77; }
+    [ "$action" = remove ] || may "@file $path $owner $mode" ||
+      { complain "$path as $owner with mode $mode is not in $allowed"; return 77; }
   done <"$1/plan"
   while IFS= read -r line; do
     may "$line" || { complain "\`$line\` is not in $allowed"; return 77; }
@@ -211,12 +243,25 @@ stage_may() { # FOLDER
   cp -- "$installed" "$1/program"
 }
 
+# record_may FOLDER: what the record names is read for whoever reads the record.
+record_may() {
+  [ -n "${allowed-}" ] && [ -d "$1/files" ] || return 0
+  find "$1/files" -type f -printf '/%P\n' | while IFS= read -r path; do
+    may "@path $path" || may "@read $path" || [ -f "$state/applied/files$path" ] ||
+      { complain "$path is not among the paths of $allowed"; return 77; }
+  done
+}
+
 # @backup ID: keep what the plan touches, and check that it is what the plan was made from.
 # A hard link costs no space: the swap puts a new file in the old one's place.
 verb_backup() {
   holds_lock "$1" || return
   folder=$state/deployments/$1 before=$state/deployments/$1/before
   umask 077
+  case $(cat "$folder/state" 2>/dev/null) in
+    staged | backed-up) ;;
+    *) complain "$1 is not staged"; return 70 ;;
+  esac
   rm -rf "$before" && mkdir -p "$before/files" || return
   : >"$before/folders" || return
   while IFS=$tab read -r _ path _ _ expected; do
@@ -275,15 +320,15 @@ verb_arm() {
   mkdir -p /etc/systemd/system/sysinit.target.wants &&
     boot_unit_text "$1" >"/etc/systemd/system/$boot_unit" &&
     ln -sfn "../$boot_unit" "/etc/systemd/system/sysinit.target.wants/$boot_unit" &&
-    ln -sfn "deployments/$1" "$state/armed" && echo armed >"$folder/state" &&
+    ln -sfn "deployments/$1" "$state/armed" &&
     sync -f "$folder" && sync -f "/etc/systemd/system/$boot_unit" || { disarm; full; return; }
   systemctl stop "$timer.timer" "$timer.service" 2>/dev/null
   systemd-run --quiet --collect --unit="$timer" --on-active="$2" --timer-property=AccuracySec=100ms \
     --property=Restart=on-failure --property=RestartSec=5 --property=StartLimitIntervalSec=0 \
     --property=SuccessExitStatus=70 \
-    /bin/sh "$folder/program" rollback "$1" "$why" && return
-  disarm
-  return 71
+    /bin/sh "$folder/program" rollback "$1" "$why" || { disarm; return 71; }
+  # only now may it be swapped in
+  echo armed >"$folder/state" && sync "$folder/state" || { disarm; full; }
 }
 
 boot_unit_text() { # ID
@@ -320,7 +365,8 @@ disarm() {
 verb_swap() {
   is_id "$1" && alone_as_step || return
   folder=$state/deployments/$1
-  [ "$(readlink "$state/armed")" = "deployments/$1" ] || { complain "$1 is not armed"; return 70; }
+  [ "$(readlink "$state/armed")" = "deployments/$1" ] &&
+    [ "$(cat "$folder/state")" = armed ] || { complain "$1 is not armed"; return 70; }
   while IFS=$tab read -r action path owner mode expected; do
     [ "$expected" = any ] || [ "$(hash_of "$path")" = "$expected" ] || {
       complain "$path has changed since the plan was made"
@@ -393,39 +439,53 @@ verb_confirm() {
     complain "$1 is not armed: $(cat "$folder/state" 2>/dev/null || echo unknown here)"
     return 70
   fi
-  rm -rf "$state/applied.new" "$state/applied.old" && cp -a "$folder/record" "$state/applied.new" &&
-    sync -f "$state/applied.new" || return
-  [ ! -d "$state/applied" ] || mv -T "$state/applied" "$state/applied.old" || return
-  mv -T "$state/applied.new" "$state/applied" || return
-  [ -s "$state/key" ] || cp "$folder/key" "$state/key" || return
+  install_record "$folder" || return
   echo confirmed >"$folder/state" && sync -f "$folder" || return
   disarm
   unstage "$1"
-  rm -rf "$state/applied.old" "$state/rolled-back" "$folder/new"
-  forget
+  rm -rf "$state/rolled-back" "$folder/new"
+  forget "$1"
 }
 
-# forget: keep the last deployments only.
+# install_record FOLDER: its record and key are what is applied from now on.
+install_record() {
+  rm -rf "$state/applied.new" "$state/applied.old" && cp -a "$1/record" "$state/applied.new" &&
+    sync -f "$state/applied.new" || return
+  [ ! -s "$1/key" ] || cmp -s "$1/key" "$state/key" ||
+    { cp "$1/key" "$state/key.new" && mv -f "$state/key.new" "$state/key"; } || return
+  [ ! -d "$state/applied" ] || mv -T "$state/applied" "$state/applied.old" || return
+  mv -T "$state/applied.new" "$state/applied" && rm -rf "$state/applied.old"
+}
+
+# forget ID: keep the last deployments only, beside that one: those that one can go back to, and as
+# many of the others.
 forget() {
+  good=0 others=0
   # by name, which begins with the time on the controller: a host's clock may step back
-  ls -1 "$state/deployments" | sort -r | tail -n "+$((kept + 1))" | while read -r id; do
-    rm -rf "$state/deployments/$id"
+  ls -1 "$state/deployments" | sort -r | while read -r id; do
+    [ "$id" != "$1" ] || continue
+    case $(cat "$state/deployments/$id/state" 2>/dev/null) in
+      confirmed | adopted) number=$((good += 1)) ;;
+      *) number=$((others += 1)) ;;
+    esac
+    [ "$number" -lt "$kept" ] || rm -rf "$state/deployments/$id"
   done
 }
 
 # @adopt ID <tar: record/ key about: what is there becomes the record; no file is touched.
 verb_adopt() {
-  is_id "$1" && alone || return
+  holds_lock "$1" && alone || return
   ! is_armed || return 76
   folder=$state/deployments/$1
-  umask 077
-  rm -rf "$folder" && mkdir -p "$folder" && tar --extract --no-same-owner --directory="$folder" && only_files "$folder" || return
-  rm -rf "$state/applied.new" && cp -a "$folder/record" "$state/applied.new" && sync -f "$state" || return
-  rm -rf "$state/applied" && mv -T "$state/applied.new" "$state/applied" || return
-  [ ! -s "$folder/key" ] || cp "$folder/key" "$state/key" || return
-  echo adopted >"$folder/state"
+  take_in 'record|key|about' || return
+  record_may "$incoming/record" || return
+  if [ -d "$state/applied" ]; then
+    mkdir "$incoming/before" && cp -a "$state/applied" "$incoming/before/applied" || return
+  fi
+  put_in "$folder" && install_record "$folder" && echo adopted >"$folder/state" &&
+    sync -f "$folder" || return
   rm -f "$state/rolled-back"
-  forget
+  forget "$1"
 }
 
 # -- and back ---------------------------------------------------------------------------
@@ -440,7 +500,10 @@ verb_rollback() {
     return 70
   fi
   failed=0
-  [ "$(cat "$folder/state")" = armed ] || put_back_files # else what is there may be somebody's edit
+  case $(cat "$folder/state") in
+    backed-up | armed) ;; # what is there may be somebody's edit
+    *) put_back_files ;;
+  esac
   put_back_record || { failed=$?; complain "the record could not be put back"; }
   [ "$failed" = 0 ] || return 74
   why=${2:-$(head -c 1000 | tr -cd '[:print:]')}
@@ -494,13 +557,14 @@ go_back_live() {
 # left a link takes the place of the copy.
 put_back() {
   if [ ! -e "$1" ] && [ ! -L "$1" ]; then
-    [ ! -e "$2" ] || rm -f -- "$2"
+    # a folder that somebody has made there is none of ours
+    [ ! -e "$2" ] || { [ -d "$2" ] && [ ! -L "$2" ]; } || rm -f -- "$2"
     return
   fi
   [ ! "$1" -ef "$2" ] || return 0
   new=${2%/*}/.goldentooth-back
   rm -f -- "$new"
-  cp -a -- "$1" "$new" 2>/dev/null || { rm -f -- "$new" && ln -- "$1" "$new"; } || return
+  { cp -a -- "$1" "$new" && { [ -L "$new" ] || sync -- "$new"; }; } 2>/dev/null || { rm -f -- "$new" && ln -- "$1" "$new"; } || return
   mv -fT -- "$new" "$2" && sync "${2%/*}/"
 }
 

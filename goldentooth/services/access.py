@@ -57,6 +57,7 @@ class Access:
             "judges": _one_line_each(_judges(network, node)),
             "activations": _one_line_each(_activations(network, node)),
             "paths": sorted(_paths(network, node)),
+            "files": sorted(_files(network, node)),
             "own_paths": _OWN_PATHS,
             "units": _units(network, node),
         }
@@ -164,6 +165,13 @@ def _paths(network: Network, node: Node) -> Iterator[str]:
     for service in _services_on(network, node):
         yield from _paths_of(service, network, node)
         yield from (f"{folder}/" for folder in service.folders(network, node))
+
+
+def _files(network: Network, node: Node) -> Iterator[str]:
+    """Yield path, owner and mode of what is written, as a deployment's plan has them."""
+    for service in _services_on(network, node):
+        for draft in _drafts_of(service, network, node):
+            yield f"{draft.path} {draft.owner} {draft.mode:04o}"
 
 
 def _units(network: Network, node: Node) -> tuple[str, ...]:
