@@ -15,7 +15,7 @@ from goldentooth.applied import APPLIED, AppliedFile, Baseline, BaselineError, r
 from goldentooth.artifact import Artifact
 from goldentooth.check import Output, UnreadableError
 from goldentooth.compare import same_meaning, unified
-from goldentooth.compare.secrets import mask
+from goldentooth.compare.secrets import conceal, mask
 from goldentooth.observation import Observation, Seen
 from goldentooth.transports import HostFile
 
@@ -250,19 +250,20 @@ class _Sides:
     @property
     def live_text(self) -> str:
         """The file on the host, without secrets."""
-        return _shown(self.live.content, self.reference_text) if self.live else ""
+        return self._shown(self.live.content) if self.live else ""
 
     @property
     def applied_text(self) -> str:
         """What was applied, without secrets."""
         if not self.applied or not self.baseline:
             return ""
-        return _shown(self.baseline.copies[self.applied.path], self.reference_text)
+        return self._shown(self.baseline.copies[self.applied.path])
 
-    @property
-    def reference_text(self) -> str:
-        """The text that says where secrets stand."""
-        return self.intended.text if self.intended else ""
+    def _shown(self, content: bytes) -> str:
+        """Return a file's text without secrets; none of it if nothing says where they stand."""
+        if self.intended is None and self.applied is not None and self.applied.secrets:
+            return conceal(_text(content))
+        return _shown(content, self.intended.text if self.intended else "")
 
     def explain(self, state: DriftState) -> str:
         """Say in a line what is meant here."""
@@ -337,7 +338,7 @@ def _expected(intent: HostIntent, baseline: Baseline | None) -> dict[str, str]:
     if baseline is None:
         return intended
     return {
-        path: _shown(copy, intended.get(path, ""))
+        path: _shown(copy, intended[path]) if path in intended else conceal(_text(copy))
         for path, copy in baseline.copies.items()
         if baseline.files[path].service in intent.services
     }

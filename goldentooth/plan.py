@@ -12,6 +12,7 @@ import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from goldentooth.activation import Activation
@@ -23,7 +24,7 @@ from goldentooth.applied import (
     manifest_bytes,
 )
 from goldentooth.artifact import Artifact, diff_texts
-from goldentooth.compare.secrets import mask
+from goldentooth.compare.secrets import conceal, mask, unknown_words
 from goldentooth.drift import DriftState, HostDrift, Item
 from goldentooth.host import judge_line
 from goldentooth.model import Network, Node
@@ -118,6 +119,10 @@ class HostPlan:
     """What a person should know of it: what is not ours, what cannot be expressed."""
     source: str = ""
     """Whose earlier state the host puts back from what it has kept; see `@stage`."""
+    key: bytes = field(default=b"", repr=False)
+    """The host's key for keyed hashes, if it has one."""
+    hidden: frozenset[str] = field(default=frozenset(), repr=False)
+    """Words of the host's files with secrets that are not to be shown, whoever quotes them."""
 
     @property
     def is_empty(self) -> bool:
@@ -166,6 +171,22 @@ class Sources:
     pristine: frozenset[str] = frozenset()
     rotated: frozenset[str] = frozenset()
     """Files whose text is as applied, and the value of a secret in them is not."""
+    key: bytes = b""
+    """The host's key for keyed hashes, if it has one."""
+
+    def hidden(self, *records: Baseline | None) -> frozenset[str]:
+        """Return the words that ``records`` and the host's own files hold as secrets."""
+        return frozenset(
+            word
+            for record in records
+            if record is not None
+            for path, line in record.files.items()
+            if line.secrets
+            for text in (_text_of(record.copies[path]), _text_or_none(self.files.get(path)))
+            for word in unknown_words(
+                self.artifacts[path].text if path in self.artifacts else "", text
+            )
+        )
 
     def is_file(self, item: Item) -> bool:
         """Tell whether ``item`` is a file; else it is a running state."""
@@ -208,6 +229,8 @@ def plan_host(
         units,
         tuple(_disturbances(services, changes, sources)),
         sources.baseline,
+        key=sources.key,
+        hidden=sources.hidden(sources.baseline),
     )
 
 
@@ -263,7 +286,18 @@ def plan_return(
         if path not in target.files and files.get(path) is not None
     ]
     activations, units = _consequences(network, node, services, changes)
-    return HostPlan(node.name, tuple(changes), (), activations, units, (), applied, source=source)
+    return HostPlan(
+        node.name,
+        tuple(changes),
+        (),
+        activations,
+        units,
+        (),
+        applied,
+        source=source,
+        key=sources.key,
+        hidden=sources.hidden(target, applied),
+    )
 
 
 def _stands(kept: AppliedFile, target: Baseline, live: HostFile | None) -> bool:
@@ -277,9 +311,10 @@ def _stands(kept: AppliedFile, target: Baseline, live: HostFile | None) -> bool:
 
 def _kept_diff(path: str, target: Baseline, sources: Sources) -> str:
     artifact, live = sources.artifacts.get(path), sources.files.get(path)
-    reference = artifact.text if artifact else ""
-    wanted = mask(reference, target.copies[path].decode(errors="surrogateescape"))
-    before = mask(reference, _text(live)) if live else None
+    hidden = artifact is None and bool(target.files[path].secrets)
+    shown = conceal if hidden else partial(mask, artifact.text if artifact else "")
+    wanted = shown(_text_of(target.copies[path]))
+    before = shown(_text(live)) if live else None
     return diff_texts(before, wanted, path.lstrip("/"))
 
 
@@ -304,7 +339,8 @@ def _change(item: Item, sources: Sources, *, overwrite: bool) -> Change | None:
     detail = "the value of a secret has changed" if item.subject in sources.rotated else ""
     diff = item.diff
     if action in {Action.CHANGE, Action.CREATE, Action.REMOVE}:
-        diff = _diff(item.subject, artifact, live)
+        applied = sources.baseline.files.get(item.subject) if sources.baseline else None
+        diff = _diff(item.subject, artifact, live, is_secret=bool(applied and applied.secrets))
     return Change(
         action, item.service, item.subject, detail or item.detail, diff, _hash(live), artifact
     )
@@ -316,20 +352,33 @@ def _precise(artifact: Artifact | None, live: HostFile | None) -> Action:
     return Action.CREATE if live is None else Action.CHANGE
 
 
-def _diff(path: str, artifact: Artifact | None, live: HostFile | None) -> str:
+def _diff(path: str, artifact: Artifact | None, live: HostFile | None, *, is_secret: bool) -> str:
     intended = artifact.text if artifact else None
-    before = mask(intended or "", _text(live)) if live else None
+    hides = artifact is None and is_secret  # nothing says any more which part the secret is
+    before = None
+    if live is not None:
+        before = conceal(_text(live)) if hides else mask(intended or "", _text(live))
     return diff_texts(before, intended, path.lstrip("/"))
 
 
 def _text(live: HostFile) -> str:
-    return live.content.decode(errors="surrogateescape")
+    return _text_of(live.content)
+
+
+def _text_or_none(live: HostFile | None) -> str:
+    return _text(live) if live else ""
+
+
+def _text_of(content: bytes) -> str:
+    return content.decode(errors="surrogateescape")
 
 
 def _hash(live: HostFile | None) -> str:
     if live is None:
         return "absent"
-    return "link" if live.kind == "link" else hashlib.sha256(live.content).hexdigest()
+    if live.kind == "file":
+        return hashlib.sha256(live.content).hexdigest()
+    return "link" if live.kind == "link" else "other"
 
 
 def _disturbances(

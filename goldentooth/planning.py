@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from goldentooth.survey import HostSurvey
 
 
+_ADOPT_SECONDS = 60
+"""Seconds that a host's lock lasts, should the adoption break off."""
+
+
 def plan_hosts(
     project: Project,
     surveys: Mapping[str, HostSurvey],
@@ -82,6 +86,7 @@ def plan_hosts(
             baseline,
             pristine.get(host, frozenset()),
             rotated(survey.artifacts, baseline),
+            _key(survey),
         )
         node = project.network.nodes[host]
         plans.append(
@@ -98,6 +103,11 @@ def _baseline(host: str, survey: HostSurvey) -> Baseline | None:
         return read_baseline(host, survey.collected.record)
     except BaselineError:
         return None  # the survey has said so
+
+
+def _key(survey: HostSurvey) -> bytes:
+    """Return the host's key for keyed hashes; nothing if it has none."""
+    return survey.collected.record.get(KEY, b"") if survey.collected else b""
 
 
 def _pristine(fleet: Fleet, surveys: Mapping[str, HostSurvey]) -> dict[str, frozenset[str]]:
@@ -214,14 +224,13 @@ def adoptions(surveys: Mapping[str, HostSurvey]) -> tuple[HostAdoption, ...]:
             continue
         baseline = _baseline(host, survey)
         collected = survey.collected
-        kept = collected.record.get(KEY, b"") if collected else b""
         found.append(
             adopt_host(
                 survey.drift,
                 {artifact.path: artifact for artifact in survey.artifacts},
                 collected.files if collected else {},
                 baseline,
-                kept or new_key(),
+                _key(survey) or new_key(),
             )
         )
     return tuple(found)
@@ -237,7 +246,11 @@ def adopt(fleet: Fleet, found: Sequence[HostAdoption]) -> dict[str, str]:
 
             adopt_router(fleet.router, host.router, name, by)
     commands = {
-        host.host: [Command(f"@adopt {name}", host.packed(name, at, by))]
+        host.host: [
+            Command(f"@lock {name} {by} {_ADOPT_SECONDS}"),
+            Command(f"@adopt {name}", host.packed(name, at, by)),
+            Command(f"@unlock {name}"),
+        ]
         for host in found
         if host.router is None
     }
@@ -288,6 +301,7 @@ def plan_rollback(
                     {artifact.path: artifact for artifact in survey.artifacts},
                     {**survey.collected.files, **files},
                     _baseline(host, survey),
+                    key=_key(survey),
                 ),
                 source=sources[host],
             )

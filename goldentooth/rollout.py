@@ -141,6 +141,7 @@ class Rollout:
         self._fleet, self._options, self._secrets = fleet, options, secrets
         self._plans = {plan.host: plan for plan in plans}
         self._by = by
+        self._hidden = frozenset(word for plan in plans for word in plan.hidden)
         self._board = Board()
         self._staged: set[str] = set()
         self._armed: set[str] = set()
@@ -270,7 +271,7 @@ class Rollout:
             plan = self._plans[host]
             packed = stage_archive(
                 plan,
-                plan.baseline.key if plan.baseline else new_key(),
+                plan.key or new_key(),
                 self._secrets.fill,
                 deployment_program(),
                 deployment=self.name,
@@ -472,7 +473,7 @@ class Rollout:
         self._fleet.say(f"{host}: {word}" + (f": {self._shown(reason)}" if reason else ""))
 
     def _shown(self, text: str) -> str:
-        return redact(text, self._secrets.values)
+        return redact(text, (*self._secrets.values, *self._hidden))
 
 
 def _where_it_ended(reason: str) -> str:
@@ -546,6 +547,6 @@ def _finished(step: Step, event: str) -> str:
     if first.status == 0:
         return words.CONFIRMED if event in _GOOD else words.ROLLED_BACK
     ended = _where_it_ended((first.stderr + first.stdout).decode(errors="replace"))
-    if not ended:
-        return f"{_NOT_KNOWN}: {first.complaint}"
+    if not ended:  # what it says may quote what nobody here knows to be a secret
+        return f"{_NOT_KNOWN}: it could not, see its journal (status {first.status})"
     return "aborted" if ended == words.UNTOUCHED else ended

@@ -67,6 +67,28 @@ def mask(intended: str, live: str) -> str:
     return _without("\n".join(lines), values - sides.vocabulary, intended)
 
 
+def conceal(text: str) -> str:
+    r"""Return ``text`` with its lines hidden: where nothing says which part is the secret.
+
+    >>> conceal("token a1\n\nend\n")
+    '<secret>\n\n<secret>\n'
+    """
+    return "\n".join(HIDDEN if line.strip() else line for line in text.split("\n"))
+
+
+def unknown_words(intended: str, live: str) -> frozenset[str]:
+    r"""Return the words of ``live`` that ``intended`` has not in the open: secrets are among them.
+
+    Words of less than four characters are left out: hiding them would hide everything.
+
+    >>> sorted(unknown_words("user ada\npassword ${env:PW}", "user ada\npassword hunter2"))
+    ['hunter2']
+    """
+    public = SECRET_REFERENCE.sub(" ", intended)
+    words = {word for word in (*_WORD.findall(live), *live.split()) if len(word) > 3}
+    return frozenset(words - {*_WORD.findall(public), *public.split()})
+
+
 @dataclass(frozen=True)
 class _Match:
     """A value on a line of the host; without a reference if there are more than intended."""

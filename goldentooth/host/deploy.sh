@@ -266,6 +266,7 @@ verb_backup() {
   : >"$before/folders" || return
   while IFS=$tab read -r _ path _ _ expected; do
     found=$(hash_of "$path")
+    [ "$found" != other ] || { complain "$path is neither a file nor a link"; return 73; }
     if [ "$found" != "$expected" ] && [ "$expected" != any ]; then
       complain "$path has changed since the plan was made"
       return 73
