@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network
+from ipaddress import IPv4Interface, IPv4Network
 from typing import Any
 
 from goldentooth.check import Output, UnreadableError
@@ -15,6 +15,9 @@ from goldentooth.model import Network, Node
 _ADDRESSES = "ip -j address show"
 _ROUTES = "ip -j -4 route show"
 _SYSTEM = "uname -nrm"
+_INFORMATION = "@api diagnostics/system/systemInformation"
+_OVERVIEW = "@api interfaces/overview/interfacesInfo"
+_FIRMWARE = "@api core/firmware/info"
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 """Debian's names for what uname -m says; others are the same."""
@@ -82,6 +85,65 @@ def _versions(packages: Iterable[str]) -> tuple[str, ...]:
     names = " ".join(sorted(set(packages)))
     shown = r"${db:Status-Abbrev}${Package} ${Version}\n"
     return (f"dpkg-query --show --showformat='{shown}' {names}",) if names else ()
+
+
+def appliance_commands() -> tuple[str, ...]:
+    """Return what to read of an OPNsense box, through its API."""
+    return (_INFORMATION, _OVERVIEW, _FIRMWARE)
+
+
+def read_appliance(
+    outputs: Mapping[str, Output], infrastructure: IPv4Network, address: str
+) -> Seen:
+    """Return what the API of an OPNsense box says; as :func:`read_host` does of other hosts.
+
+    ``versions`` are OPNsense's own and its plugins', if the key may read them.
+
+    Raises:
+        UnreadableError: if the answers cannot be understood.
+    """
+    information = _json(outputs, _INFORMATION)
+    product, kernel = information["versions"][:2]
+    links = {row["device"]: row for row in _json(outputs, _OVERVIEW)["rows"]}
+    held = {name: tuple(_overview_addresses(link)) for name, link in links.items()}
+    on_segment = [
+        name
+        for name, found in held.items()
+        if any(IPv4Interface(each).network == infrastructure for each in found)
+    ]
+    on_segment.sort(key=lambda name: not any(a.startswith(f"{address}/") for a in held[name]))
+    primary = on_segment[0] if on_segment else None
+    return Seen(
+        information["name"].partition(".")[0],
+        kernel,
+        product.rpartition("-")[2],
+        primary,
+        links[primary]["macaddr"].lower() if primary else None,
+        held[primary] if primary else (),
+        {
+            name: link["status"] == "up"
+            for name, link in links.items()
+            if name != primary and link.get("is_physical")
+        },
+        dict(_plugins(outputs[_FIRMWARE])),
+    )
+
+
+def _overview_addresses(link: Mapping[str, Any]) -> Iterator[str]:
+    """Yield an interface's addresses; one that is not assigned has the length beside it."""
+    for each in link.get("ipv4") or ():
+        length = f"/{each['subnetbits']}" if "/" not in each["ipaddr"] else ""
+        yield f"{each['ipaddr']}{length}"
+
+
+def _plugins(output: Output) -> Iterator[tuple[str, str]]:
+    if output.is_refused:
+        return
+    firmware = _json({_FIRMWARE: output}, _FIRMWARE)
+    yield "opnsense", firmware["product_version"]
+    for plugin in firmware["plugin"]:
+        if plugin["installed"] == "1":
+            yield plugin["name"], plugin["version"]
 
 
 def read_host(outputs: Mapping[str, Output], infrastructure: IPv4Network, address: str) -> Seen:

@@ -421,11 +421,13 @@ class Project:
     def router_access(self) -> RouterAccess:
         """Return what it takes to speak to an OPNsense router."""
         from goldentooth.secrets import Secrets
+        from goldentooth.transports.bounds import Bounds
         from tasks.opnsense import RouterAccess
 
         folder = self._state_elsewhere() or self.journal.path.parent
         record = folder / "routers" / f"{self.network.router.name}.json"
-        return RouterAccess(self.network, self.folder, record, Secrets(self.folder))
+        bounds = Bounds.of(self.config.user_defined)
+        return RouterAccess(self.network, self.folder, record, bounds, Secrets(self.folder))
 
     def _router_access(self, nornir: Nornir, chosen: Sequence[Service]) -> RouterAccess | None:
         """Return the way to the router, if it is an OPNsense box and among what is chosen."""
@@ -448,13 +450,15 @@ class Project:
         Raises:
             UsageError: if the selection is empty or names what is not there.
         """
-        from goldentooth.discovery import discovery_commands
+        from goldentooth.discovery import appliance_commands, discovery_commands
         from goldentooth.report.discovery import DiscoveryReport, HostDiscovery
         from tasks.discover import discover_host
 
         clock = monotonic()
         commands = {
-            node.name: discovery_commands(
+            node.name: appliance_commands()
+            if node.is_opnsense
+            else discovery_commands(
                 package.name
                 for service in self.services()
                 if node in service.hosts(self.network)
@@ -734,7 +738,22 @@ class Project:
         if not isinstance(inventory, FactsInventory):
             message = f"inventory plugin {name} does not give a network's facts"
             raise self._mistake(f"{message}\n    {RIGHT}")
+        self._show_way_to_api(inventory)
         return inventory
+
+    def _show_way_to_api(self, inventory: FactsInventory) -> None:
+        """Give the connection to an OPNsense router what the facts say of its API."""
+        from nornir.core.inventory import ConnectionOptions
+
+        router = inventory.network.router
+        if not router.is_opnsense:
+            return
+        from goldentooth.transports.api_access import CONNECTION, access_of
+
+        host = inventory.hosts[router.name]
+        stated = host.get_connection_parameters(CONNECTION).extras or {}
+        extras = {**access_of(router, self.folder), **stated}
+        host.connection_options[CONNECTION] = ConnectionOptions(extras=extras)
 
     def _runner(self) -> Any:
         known: dict[str, Callable[..., Any]] = {"threaded": ThreadedRunner, "serial": SerialRunner}

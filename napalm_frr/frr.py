@@ -23,7 +23,7 @@ from napalm.base.exceptions import (
 from napalm_frr import bgp, candidate, interfaces, probes, routes
 from napalm_frr.candidate import Candidate, Scripts, as_diff
 from napalm_frr.sanitize import without_secrets
-from napalm_frr.ssh import Output, Ssh
+from napalm_frr.ssh import Output, Shell, Ssh
 
 RUNNING = "show running-config no-header"
 STARTUP = "cat /etc/frr/frr.conf 2>/dev/null || cat /etc/frr/*d.conf"
@@ -72,7 +72,7 @@ class FRRDriver(NetworkDriver):  # type: ignore[misc]  # napalm has no type info
         self.scripts = Scripts(
             self.vtysh, self.optional_args.get("frr_reload_path", Scripts.frr_reload)
         )
-        self.device: Ssh | None = None
+        self.device: Shell | None = None
         self.candidate: Candidate | None = None
 
     def __del__(self) -> None:

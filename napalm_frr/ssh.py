@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from threading import Lock, Thread
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import asyncssh
 from napalm.base.exceptions import (
@@ -46,6 +46,16 @@ class Output:
         """Why it failed: all that it said, or its status."""
         said = f"{self.stdout}\n{self.stderr}".split("\n")
         return "\n".join(line for line in said if line.strip()) or f"exit status {self.status}"
+
+
+class Shell(Protocol):
+    """What runs shell commands on the host."""
+
+    def run(self, commands: Sequence[str], *, timeout: float | None = None) -> list[Output]:
+        """Run commands one after another; return their outputs in order."""
+
+    def close(self) -> None:
+        """Hang up."""
 
 
 class Ssh:

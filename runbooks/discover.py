@@ -14,8 +14,8 @@ def parser() -> ArgumentParser:
     parser = make_parser(
         "discover",
         "Reads interfaces (the primary one is that of the route to the infrastructure network),\n"
-        "hardware addresses, kernel, architecture and versions off every host, over SSH, and\n"
-        "compares them with the facts. Nothing is changed on any host.",
+        "hardware addresses, kernel, architecture and versions off every host and compares them\n"
+        "with the facts: over SSH, an OPNsense router through its API. Nothing is changed.",
         (
             ("discover", "every host"),
             ("discover --host fenn --format json", "one host, for machines"),

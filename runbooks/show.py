@@ -44,7 +44,7 @@ def parser() -> ArgumentParser:
     parser.add_argument(
         "--live",
         action="store_true",
-        help="what FRR has right now beside it (bgp, routes): reads the hosts over SSH",
+        help="what is so right now beside it (bgp, routes): reads the hosts",
     )
     add_output(parser)
     return parser
@@ -87,12 +87,15 @@ def _live(project: Project, view: str) -> tuple[str, dict[str, Any], int]:
     """Read the hosts; return the view's name and data, and the exit status."""
     from goldentooth.report import live
     from tasks.napalm import read_hosts
+    from tasks.read import read_commands
 
     reads, make = {
         "bgp": (live.bgp_reads, live.bgp_view),
         "routes": (live.routes_reads, live.routes_view),
     }[view]
     answers = read_hosts(project, reads(project.network))
+    if view == "routes":
+        answers |= read_commands(project, live.kernel_reads(project.network))
     is_any_read = any(not each.status for found in answers.values() for each in found.values())
     return f"{view} --live", make(project.network, answers), 0 if is_any_read else 2
 

@@ -22,8 +22,8 @@ def parser() -> ArgumentParser:
 
     parser = make_parser(
         "verify",
-        "Reads every host once, in parallel, over SSH, and judges the live checks that follow\n"
-        "from the facts. Nothing is changed on any host.",
+        "Reads every host once, in parallel, and judges the live checks that follow from the\n"
+        "facts: over SSH, an OPNsense router through its API. Nothing is changed on any host.",
         (
             ("verify", "all checks"),
             ("verify --host fenn", "what is about fenn, wherever it is read"),

@@ -10,8 +10,11 @@ from nornir.core.task import Task
 
 from goldentooth.errors import TooSlowError
 from goldentooth.transports import Transport
+from goldentooth.transports.api_access import CONNECTION as API_CONNECTION
 
 CONNECTION = "goldentooth_ssh"
+CONNECTIONS = {"opnsense": API_CONNECTION}
+"""What a platform is spoken to by, if not over SSH."""
 
 
 def load_transport() -> None:
@@ -32,4 +35,5 @@ def transport_of(task: Task, deadline: float | None = None) -> Transport:
             "its turn did not come within the run's time\n"
             "    allow more (user_defined: transport: run_seconds), or more --workers"
         )
-    return cast("Transport", task.host.get_connection(CONNECTION, task.nornir.config))
+    connection = CONNECTIONS.get(task.host.platform or "", CONNECTION)
+    return cast("Transport", task.host.get_connection(connection, task.nornir.config))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from nornir.core.task import Result, Task
 
 from goldentooth.check import UnreadableError
-from goldentooth.discovery import mismatches, read_host
+from goldentooth.discovery import mismatches, read_appliance, read_host
 from goldentooth.errors import TransportError
 from goldentooth.model import Network
 from goldentooth.report.discovery import HostDiscovery
@@ -15,7 +15,7 @@ from tasks.connection import transport_of
 
 
 def discover_host(task: Task, network: Network, commands: Mapping[str, Sequence[str]]) -> Result:
-    """Run the commands of ``task.host`` in one exec, and hold the answers against its facts.
+    """Put the commands of ``task.host`` in one go, and hold the answers against its facts.
 
     Returns:
         A result whose ``result`` is a :class:`~goldentooth.report.discovery.HostDiscovery`.
@@ -25,7 +25,8 @@ def discover_host(task: Task, network: Network, commands: Mapping[str, Sequence[
     try:
         transport = transport_of(task)
         outputs = dict(zip(wanted, transport.gather(wanted), strict=True))
-        seen = read_host(outputs, network.infrastructure.cidr, str(node.address))
+        read = read_appliance if node.is_opnsense else read_host
+        seen = read(outputs, network.infrastructure.cidr, str(node.address))
     except (TransportError, UnreadableError) as error:
         return Result(host=task.host, result=HostDiscovery(node.name, failure=str(error)))
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -10,8 +10,9 @@ from nornir.core.task import Result, Task
 
 from goldentooth.check import CheckResult, Output, judge_all, unknown_all
 from goldentooth.compliance import SERVICE, Compliance, compliance_checks, is_frr_deployed
-from goldentooth.errors import UsageError
+from goldentooth.errors import TransportError, UsageError
 from goldentooth.fleet import prepared, run_for_all, stop_on_interrupt
+from tasks.connection import CONNECTIONS, transport_of
 
 if TYPE_CHECKING:
     from nornir.core.processor import Processor
@@ -149,7 +150,7 @@ def _answers(task: Task, reads: Reads) -> dict[str, Output]:
 
     try:
         driver = _driver(task)
-    except NapalmException as error:
+    except (NapalmException, TransportError) as error:
         return dict.fromkeys(reads, _failure(error))
     return {name: answer(*read) for name, read in reads.items()}
 
@@ -159,8 +160,15 @@ def _failure(error: BaseException | None) -> Output:
 
 
 def _driver(task: Task) -> Any:
-    """Return the open driver; whatever the host's platform, what is spoken to is FRR."""
+    """Return the open driver; whatever the host's platform, what is spoken to is FRR.
+
+    An OPNsense router is spoken to through its API.
+    """
     host = task.host
+    if host.platform in CONNECTIONS:
+        from goldentooth.transports.napalm_shell import driver_over
+
+        return driver_over(transport_of(task), host.name)
     if CONNECTION not in host.connections:
         extras = host.get_connection_parameters(CONNECTION).extras or {}
         options = {"connect_timeout": _CONNECT_TIMEOUT, **extras.get("optional_args", {})}

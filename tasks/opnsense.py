@@ -30,6 +30,7 @@ from goldentooth.opnsense.standing import (
 )
 from goldentooth.secrets import SecretError, Secrets
 from goldentooth.survey import HostSurvey
+from goldentooth.transports.bounds import Bounds
 from goldentooth.wholefile import replace_file
 from tasks.deploy import Step
 
@@ -55,13 +56,14 @@ class RouterAccess:
     network: Network
     folder: Path
     record: Path
+    bounds: Bounds
     secrets: Secrets = field(repr=False)
 
     def connect(self) -> OpnsenseTransport:
         """Return the way to the router; nothing has been asked of it yet."""
         from goldentooth.transports.opnsense import OpnsenseTransport  # httpx: a tenth of a second
 
-        return OpnsenseTransport.to_router(self.network, self.secrets, self.folder)
+        return OpnsenseTransport.to_router(self.network, self.secrets, self.folder, self.bounds)
 
 
 def survey_router(access: RouterAccess) -> HostSurvey:

@@ -35,6 +35,8 @@ class WrittenRouting:
 
     running: str = ""
     applied: int = 0
+    shown: dict[str, Any] = field(default_factory=dict)
+    """What FRR answers to a show command, as JSON or, for what has none, as text."""
 
     def apply(self, config: Config) -> None:
         self.applied += 1
@@ -47,10 +49,10 @@ class WrittenRouting:
         pass
 
     def show(self, command: str) -> str:
-        return self.running if command == "running-config" else ""
+        return self.running if command == "running-config" else str(self.shown.get(command, ""))
 
-    def show_json(self, command: str) -> Any:  # noqa: ARG002  # as the real one
-        return []
+    def show_json(self, command: str) -> Any:
+        return self.shown.get(command, [])
 
 
 @dataclass
@@ -69,6 +71,7 @@ class SimulatedRouter:
             "address": "127.0.0.1",
             "port": 0,
             "host_name": self.host_name,
+            "interface": "lo",
             "models": str(TABLE),
             "store": str(self.folder / "store.json"),
             "faults": str(self.faults_file),

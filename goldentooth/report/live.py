@@ -1,6 +1,7 @@
-"""The network as FRR has it right now, beside the facts. Pure: from NAPALM's answers to a view.
+"""The network as it is right now, beside the facts. Pure: from answers to a view.
 
-An answer is JSON, or why there is none (:class:`~goldentooth.check.Output`).
+FRR is read through NAPALM; where there is none, the kernel's routes are read. An answer is JSON,
+or why there is none (:class:`~goldentooth.check.Output`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ Reads = dict[str, dict[str, tuple[str, dict[str, Any]]]]
 """What to ask: a getter of NAPALM's and its arguments, by host and name."""
 
 _NEIGHBORS, _LEARNED = "neighbors", "learned"
+_KERNEL = "ip -j -4 route show"
 
 
 def bgp_reads(network: Network) -> Reads:
@@ -77,8 +79,20 @@ def routes_reads(network: Network) -> Reads:
     return reads
 
 
+def kernel_reads(network: Network) -> dict[str, tuple[str, ...]]:
+    """Return what :func:`routes_view` wants run on the hosts without FRR, by host."""
+    names = {node.name for node in FRR.hosts(network)}
+    return {
+        row["host"]: (_KERNEL,)
+        for row in show_routes(network)["routes"]
+        if row["host"] not in names
+    }
+
+
 def routes_view(network: Network, answers: Answers) -> View:
-    """Return ``show routes`` with what is in FRR's tables, and what the router has learned.
+    """Return ``show routes`` with what is in use, and what the router has learned.
+
+    What is in use FRR's tables say, or the kernel's where there is no FRR.
 
     ``live`` are the next hops or interfaces in use, None where they are not known. ``learned``
     are the router's BGP routes: the hosts that they lead to, and speakers that they should lead
@@ -98,8 +112,11 @@ def routes_view(network: Network, answers: Answers) -> View:
 
     rows = []
     for row in view["routes"]:
-        found = read(row["host"], row["destination"])
-        live = None if found is None else _in_use(found.get(row["destination"], ()))
+        host, destination = row["host"], row["destination"]
+        is_kernel = _KERNEL in answers.get(host, ())
+        found = read(host, _KERNEL if is_kernel else destination)
+        used = _used_by_kernel if is_kernel else _in_use
+        live = None if found is None else used(found, destination)
         rows.append({**row, "live": live})
     learned = read(network.router.name, _LEARNED)
     unknowns = [{"host": host, "reason": reason} for host, reason in unknown.items()]
@@ -111,13 +128,32 @@ def routes_view(network: Network, answers: Answers) -> View:
     }
 
 
-def _in_use(routes: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return where the packets of a prefix go: via a next hop, or to the link."""
+def _in_use(found: Mapping[str, Any], destination: str) -> list[str]:
+    """Return where FRR sends the packets of a prefix: via a next hop, or to the link."""
     return [
-        f"via {route['next_hop']}" if route["next_hop"] else f"dev {route['outgoing_interface']}"
-        for route in routes
+        _way(route["next_hop"], route["outgoing_interface"])
+        for route in found.get(destination, ())
         if route["current_active"]
     ]
+
+
+def _used_by_kernel(found: Sequence[Mapping[str, Any]], destination: str) -> list[str]:
+    """Return where the kernel sends them: the route of the lowest metric, if its link is up."""
+    routes = [
+        route
+        for route in found
+        if route["dst"] == destination and not {"dead", "linkdown"} & set(route.get("flags", ()))
+    ]
+    first = sorted(routes, key=lambda route: route.get("metric", 0))[:1]
+    return [
+        _way(hop.get("gateway", ""), hop.get("dev", ""))
+        for route in first
+        for hop in route.get("nexthops", [route])
+    ]
+
+
+def _way(next_hop: str, interface: str) -> str:
+    return f"via {next_hop}" if next_hop else f"dev {interface}"
 
 
 def _learned(network: Network, learned: Mapping[str, Any]) -> list[View]:

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from email.utils import parsedate_to_datetime
 from html import unescape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -32,8 +33,7 @@ from goldentooth.errors import (
     TransportError,
     UnreachableError,
 )
-from goldentooth.facts import OpnsenseApi
-from goldentooth.model import Network, Node
+from goldentooth.model import Network
 from goldentooth.opnsense import (
     Backup,
     Call,
@@ -48,6 +48,7 @@ from goldentooth.opnsense import (
 )
 from goldentooth.opnsense.models import SECTIONS
 from goldentooth.secrets import Secrets, redact
+from goldentooth.transports.api_access import access_of
 from goldentooth.transports.bounds import Bounds
 
 if TYPE_CHECKING:
@@ -138,15 +139,19 @@ class OpnsenseTransport:
         secret: str,
         ca: Path | None,
         host_name: str,
+        mac: str | None = None,
         bounds: Bounds | None = None,
     ) -> None:
         self._url = url
         self._host_name = host_name
+        self._mac = mac
         self._bounds = bounds or Bounds()
         self._secrets = (key, secret)
         self._client = _client(url, key, secret, _trust(ca), self._bounds)
         self._is_snake: bool | None = None
         self._known_to_be_right = False
+        self.clock = 0.0
+        """The router's time at its last answer, in seconds since 1970."""
 
     @classmethod
     def to_router(
@@ -160,16 +165,32 @@ class OpnsenseTransport:
             SecretError: if key or secret cannot be had.
             TransportError: if ``ca`` cannot be read.
         """
-        node: Node = network.router
-        api = node.facts.opnsense_api or OpnsenseApi()
+        return cls.of(access_of(network.router, folder), secrets, bounds)
+
+    @classmethod
+    def of(
+        cls, access: Mapping[str, str | None], secrets: Secrets, bounds: Bounds | None = None
+    ) -> Self:
+        """Return the way that :func:`~goldentooth.transports.api_access.access_of` describes.
+
+        Raises:
+            SecretError: if key or secret cannot be had.
+            TransportError: if ``ca`` cannot be read, or something is not said.
+        """
+        if missing := [name for name in _NEEDED if not access.get(name)]:
+            raise TransportError(f"the way to the router's API is not known: {missing[0]}")
         return cls(
-            url=api.url or f"https://{node.address}",
-            key=secrets.resolve(api.key),
-            secret=secrets.resolve(api.secret),
-            ca=folder / api.ca if api.ca else None,
-            host_name=node.name,
+            url=str(access["url"]),
+            key=secrets.resolve(str(access["key"])),
+            secret=secrets.resolve(str(access["secret"])),
+            ca=Path(ca) if (ca := access.get("ca")) else None,
+            host_name=str(access["host_name"]),
+            mac=access.get("mac"),
             bounds=bounds,
         )
+
+    def __str__(self) -> str:
+        return self._url
 
     def __repr__(self) -> str:
         return f"OpnsenseTransport({self._url!r})"
@@ -193,7 +214,7 @@ class OpnsenseTransport:
             WrongRouterError: if it calls itself otherwise than the facts do.
             TransportError: if it cannot be read; the kind and the message say why.
         """
-        self._make_sure()
+        self.make_sure()
         answers = {
             model: self._model(model, section.address, section.key)
             for model, section in SECTIONS.items()
@@ -213,6 +234,56 @@ class OpnsenseTransport:
         if not isinstance(name, str) or not name:
             raise TransportError(f"{self._url}: it does not say its name: is it an OPNsense?")
         return name
+
+    def make_sure(self) -> None:
+        """Make sure, once, that it is the right box.
+
+        Raises:
+            WrongRouterError: if it calls itself otherwise than the facts do, or has no interface
+                of the hardware address that they state.
+            TransportError: if it cannot be asked.
+        """
+        if self._known_to_be_right:
+            return
+        name = self.identity()
+        if name.partition(".")[0].lower() != self._host_name.lower():
+            raise WrongRouterError(
+                f"{self._url} calls itself {name}, and the facts mean {self._host_name};"
+                " it is not touched\n    check the router's address in the facts, or its name"
+            )
+        if self._mac and self._mac.lower() not in (found := self._hardware_addresses()):
+            raise WrongRouterError(
+                f"{self._url} has no interface with {self._mac}, which the facts state, but"
+                f" {', '.join(found) or 'none'}; it is not touched\n"
+                "    check the router's address in the facts, or its mac"
+            )
+        self._known_to_be_right = True
+
+    def get(self, path: str) -> Any:
+        """Return the JSON of a read.
+
+        Raises:
+            TransportError: if there is none.
+        """
+        return self._read(self._style(path))
+
+    def table(self, path: str) -> Any:
+        """Return the JSON of a search, with all rows.
+
+        Raises:
+            TransportError: if there is none.
+        """
+        return self._read(self._style(path), {"current": 1, "rowCount": -1})
+
+    def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """Return the JSON of a POST that changes no configuration; it is not repeated.
+
+        Raises:
+            TransportError: if there is none.
+        """
+        styled = self._style("/".join(path.split("/")[:3]))
+        rest = path.split("/")[3:]
+        return self._content(path, self._ask("POST", "/".join([styled, *rest]), body))
 
     # -- changing ----------------------------------------------------------------------
 
@@ -319,16 +390,11 @@ class OpnsenseTransport:
 
     # -- what is asked -----------------------------------------------------------------
 
-    def _make_sure(self) -> None:
-        if self._known_to_be_right:
-            return
-        name = self.identity()
-        if name.partition(".")[0].lower() != self._host_name.lower():
-            raise WrongRouterError(
-                f"{self._url} calls itself {name}, and the facts mean {self._host_name};"
-                " it is not touched\n    check the router's address in the facts, or its name"
-            )
-        self._known_to_be_right = True
+    def _hardware_addresses(self) -> list[str]:
+        answer = self.table("interfaces/overview/interfacesInfo")
+        rows = answer.get("rows") if isinstance(answer, dict) else None
+        found = (row.get("macaddr") for row in rows or () if isinstance(row, dict))
+        return [str(each).lower() for each in found if each]
 
     def _model(self, model: str, address: tuple[str, str], key: str) -> Any:
         answer = self._read("/".join((*address, "get")))
@@ -368,12 +434,16 @@ class OpnsenseTransport:
     def _answers(self, path: str) -> bool:
         return self._ask("GET", path).status != 404
 
-    def _read(self, path: str) -> Any:
-        """Return the JSON of a GET; it is repeated if the router does not answer or fails."""
+    def _read(self, path: str, search: Mapping[str, Any] | None = None) -> Any:
+        """Return the JSON of a read; it is repeated if the router does not answer or fails.
+
+        A search is a POST, which changes nothing either.
+        """
+        method = "GET" if search is None else "POST"
         for attempt in range(READ_ATTEMPTS):
             last = attempt == READ_ATTEMPTS - 1
             try:
-                answer = self._ask("GET", path)
+                answer = self._ask(method, path, search)
             except (UnreachableError, TooSlowError):
                 if last:
                     raise
@@ -431,6 +501,7 @@ class OpnsenseTransport:
         try:
             with self._client.stream(method, f"/api/{path}", timeout=timeout, json=sent) as answer:
                 content = self._whole(answer, time.monotonic() + whole)
+                self.clock = _clock(answer.headers.get("date", ""))
         except httpx.HTTPError as error:
             raise self._failure(error) from None
         if answer.status_code == 401:
@@ -494,6 +565,17 @@ def fill_secrets(intended: Intended, secrets: Secrets) -> Intended:
         SecretError: if one cannot be had.
     """
     return with_secrets(intended, secrets.fill)
+
+
+_NEEDED = ("url", "key", "secret", "host_name")
+
+
+def _clock(date: str) -> float:
+    """Return the time of an HTTP date (RFC 9110 §5.6.7) in seconds since 1970; else our own."""
+    try:
+        return parsedate_to_datetime(date).timestamp()
+    except ValueError:
+        return time.time()
 
 
 def _client(url: str, key: str, secret: str, trust: ssl.SSLContext, bounds: Bounds) -> httpx.Client:

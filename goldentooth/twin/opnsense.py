@@ -72,6 +72,7 @@ def add_simulator(
     settings: dict[str, Any] = {
         "port": 443,
         "host_name": network.fqdn(node),
+        "interface": node.interface,
         "models": f"{_PROGRAM}/models.json",
         "store": f"{_FOLDER}/config.json",
         "faults": FAULTS,
@@ -83,7 +84,7 @@ def add_simulator(
         layer.write(settings[f"{name}certificate"], certificate)
         layer.write(settings[f"{name}key"], private, mode=0o600)
     key, secret = api_credentials(network).values()
-    limited = {"secret": secret, "allowed": ["api/diagnostics/"]}
+    limited = {"secret": secret, "allowed": ["api/diagnostics/system/"]}
     settings["users"] = {key: {"secret": secret}, LIMITED_KEY: limited}
     layer.write(f"{_FOLDER}/settings.json", json.dumps(settings, indent=1), mode=0o600)
     saved = saved_configuration(network, specimens)

@@ -10,7 +10,14 @@ import pytest
 import yaml
 
 from goldentooth.check import Output, UnreadableError
-from goldentooth.discovery import Seen, discovery_commands, mismatches, read_host
+from goldentooth.discovery import (
+    Seen,
+    appliance_commands,
+    discovery_commands,
+    mismatches,
+    read_appliance,
+    read_host,
+)
 from goldentooth.model import Network
 from goldentooth.report.discovery import DiscoveryReport, HostDiscovery
 
@@ -114,3 +121,68 @@ def test_a_host_that_is_not_reached_makes_the_status_2(network: Network) -> None
     report = DiscoveryReport((HostDiscovery("fenn", failure="no answer"),), 0.1)
     assert report.status == 2
     assert "fenn: no answer" in report.table()
+
+
+# -- an OPNsense box -------------------------------------------------------------------------
+
+OVERVIEW = [
+    {
+        "device": "igc1",
+        "macaddr": "02:00:00:00:00:0A",
+        "status": "up",
+        "is_physical": True,
+        "ipv4": [{"ipaddr": "10.4.0.1/20"}, {"ipaddr": "192.0.2.1/24"}],
+    },
+    {"device": "igc0", "macaddr": "02:00:00:00:00:0b", "status": "up", "is_physical": True},
+    {
+        "device": "tun0",
+        "status": "up",
+        "is_physical": False,
+        "ipv4": [{"ipaddr": "10.4.0.99", "subnetbits": 20, "tunnel": False}],
+    },
+]
+PLUGINS = [
+    {"name": "os-frr", "version": "1.54", "installed": "1"},
+    {"name": "os-acme-client", "version": "4.0", "installed": "0"},
+]
+
+
+def said(name: str = "router.example.net", **firmware: Any) -> dict[str, Output]:
+    information, overview, versions = appliance_commands()
+    system = {"name": name, "versions": ["OPNsense 26.1-amd64", "FreeBSD 14.3-RELEASE-p2"]}
+    product = {"product_version": "26.1", "plugin": PLUGINS}
+    return {
+        information: Output(json.dumps(system).encode()),
+        overview: Output(json.dumps({"rows": OVERVIEW}).encode()),
+        versions: Output(json.dumps(product).encode(), **firmware),
+    }
+
+
+def test_an_appliance_says_who_it_is_through_its_api() -> None:
+    seen = read_appliance(said(), INFRASTRUCTURE, "10.4.0.1")
+    assert seen == Seen(
+        "router",
+        "FreeBSD 14.3-RELEASE-p2",
+        "amd64",
+        "igc1",
+        "02:00:00:00:00:0a",
+        ("10.4.0.1/20", "192.0.2.1/24"),
+        {"igc0": True},
+        {"opnsense": "26.1", "os-frr": "1.54"},
+    )
+
+
+def test_an_appliance_is_held_against_the_facts_as_every_host(network: Network) -> None:
+    seen = read_appliance(said("firewall.example.net"), INFRASTRUCTURE, "10.4.0.1")
+    found = {each.fact: each.seen for each in mismatches(network, network.router, seen)}
+    assert found == {"interface": "igc1", "the host's name": "firewall"}
+
+
+def test_a_key_that_may_not_read_versions_leaves_them_away() -> None:
+    assert read_appliance(said(is_refused=True), INFRASTRUCTURE, "10.4.0.1").versions == {}
+
+
+def test_what_is_no_appliance_s_answer_is_unreadable() -> None:
+    answers = {command: Output(b"<html>") for command in appliance_commands()}
+    with pytest.raises(UnreadableError, match="did not print JSON"):
+        read_appliance(answers, INFRASTRUCTURE, "10.4.0.1")

@@ -6,14 +6,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from jsonschema import Draft202012Validator
 
 from goldentooth.check import Output
 from goldentooth.model import Network
 from goldentooth.report import show
-from goldentooth.report.live import bgp_reads, bgp_view, routes_reads, routes_view
+from goldentooth.report.live import bgp_reads, bgp_view, kernel_reads, routes_reads, routes_view
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "schemas" / "show.schema.json"
+KERNEL = "ip -j -4 route show"
 GONE = Output(b"", b"router: no answer within 30 s", 1)
 
 
@@ -90,6 +92,7 @@ def test_every_route_stands_beside_what_is_in_use(network: Network) -> None:
         "gardener": {own: _json({own: [_route(next_hop="10.4.0.1")]})},
         "harlton": {own: _json({})},
         "jast": {own: GONE},
+        "allyrion": {KERNEL: _json([{"dst": own, "gateway": "10.4.0.1", "dev": "eth0"}])},
     }
 
     view = routes_view(network, answers)
@@ -98,7 +101,8 @@ def test_every_route_stands_beside_what_is_in_use(network: Network) -> None:
     assert live["fenn"] == ["dev eth0"]
     assert live["gardener"] == ["via 10.4.0.1"]
     assert live["harlton"] == []
-    assert live["jast"] is live["allyrion"] is None
+    assert live["jast"] is live["lipps"] is None
+    assert live["allyrion"] == ["via 10.4.0.1"]
     assert [item["host"] for item in view["unknown"]] == ["jast"]
     service, leak = view["learned"]
     assert service["service"] == "probe"
@@ -115,6 +119,35 @@ def test_every_route_stands_beside_what_is_in_use(network: Network) -> None:
     assert _is_valid(view, "routes --live")
 
 
+@pytest.mark.parametrize(
+    ("routes", "live"),
+    [
+        ([], []),
+        ([{"dst": "10.4.11.0/24", "dev": "eth0"}], ["dev eth0"]),
+        ([{"dst": "10.4.11.0/24", "dev": "eth0", "flags": ["linkdown"]}], []),
+        (
+            [
+                {"dst": "10.4.11.0/24", "dev": "wlan0", "metric": 600},
+                {"dst": "10.4.11.0/24", "gateway": "10.4.0.1", "dev": "eth0", "metric": 100},
+            ],
+            ["via 10.4.0.1"],
+        ),
+        (
+            [{"dst": "10.4.11.0/24", "nexthops": [{"gateway": "10.4.0.1"}, {"dev": "eth1"}]}],
+            ["via 10.4.0.1", "dev eth1"],
+        ),
+        (None, None),
+    ],
+)
+def test_without_frr_the_kernel_s_routes_are_what_is_in_use(
+    network: Network, routes: list[dict[str, Any]] | None, live: list[str] | None
+) -> None:
+    answer = GONE if routes is None else _json(routes)
+    view = routes_view(network, {"allyrion": {KERNEL: answer}})
+    assert {row["host"]: row["live"] for row in view["routes"]}["allyrion"] == live
+    assert [each["host"] for each in view.get("unknown", ())] == ["allyrion"] * (routes is None)
+
+
 def test_a_service_that_nobody_announces_is_there_without_next_hops(network: Network) -> None:
     view = routes_view(network, {"router": {"learned": _json({})}})
 
@@ -122,10 +155,11 @@ def test_a_service_that_nobody_announces_is_there_without_next_hops(network: Net
     assert len(view["learned"][0]["missing"]) == 12
 
 
-def test_only_hosts_that_may_run_frr_are_asked(network: Network) -> None:
+def test_hosts_are_asked_for_what_they_have(network: Network) -> None:
     assert set(bgp_reads(network)) == {"router"}
     asked = routes_reads(network)
     assert set(asked) == {"router", *(node.name for node in network.kubernetes_nodes)}
+    assert set(kernel_reads(network)) == {"allyrion"}
     assert asked["fenn"] == {"10.4.11.0/24": ("get_route_to", {"destination": "10.4.11.0/24"})}
 
 

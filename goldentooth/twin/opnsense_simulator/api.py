@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from . import diagnostics
+from .box import VERSION, Box
 from .models import Field, Item, refusals, stored
 from .store import Config, Store, new_uuid
 
@@ -96,9 +98,12 @@ class UserError(Exception):
 class Api:
     """The controllers."""
 
-    def __init__(self, store: Store, routing: Routing, host_name: str) -> None:
+    def __init__(
+        self, store: Store, routing: Routing, host_name: str, box: Box | None = None
+    ) -> None:
         self.store = store
         self.routing = routing
+        self.box = box or Box()
         self.host_name = host_name
         self.plugin_version = "1.54"
         self.served: list[tuple[str, str, str]] = []
@@ -141,6 +146,8 @@ class Api:
             "Core/Firmware": self._firmware,
             "Core/Backup": self._backup,
             "Diagnostics/System": self._system,
+            "Diagnostics/Ping": self._ping,
+            "Interfaces/Overview": self._interfaces,
         }
         handler = handlers.get(f"{module}/{controller}")
         if handler is None:
@@ -390,19 +397,61 @@ class Api:
         raise NotFoundError
 
     def _diagnostics(self, action: str, arguments: list[str], request: Request) -> Any:
-        del arguments, request
+        del arguments
+        posted = request.values if request.is_post else {}
+        show, describe = self.routing.show_json, self.box.description
         if action == "Generalrunningconfig":
             return {"response": self.routing.show("running-config")}
         if action in {"Bgpsummary", "Bgpneighbors"}:
-            return {"response": self.routing.show_json(f"bgp {action.removeprefix('Bgp')}")}
+            return {"response": diagnostics.php(show(f"bgp {action.removeprefix('Bgp')}"))}
         if action == "Bfdsummary":
-            return {"response": self.routing.show_json("bfd peers")}
-        if action == "SearchGeneralroute4":
-            return _records(_next_hops(self.routing.show_json("ip route")))
-        if action == "SearchBgproute4":
-            table = self.routing.show_json("bgp ipv4")
-            return _records(_next_hops(table.get("routes", {}) if table else {}))
+            brief = self.routing.show("bfd peers brief")
+            return diagnostics.recordset(diagnostics.bfd_sessions(brief), posted)
+        if action in {"Bfdneighbors", "Bfdcounters"}:
+            about = {"Bfdneighbors": "bfd peers", "Bfdcounters": "bfd peers counters"}[action]
+            return {"response": diagnostics.php(diagnostics.bfd_peers(show(about)))}
+        if action in {"SearchGeneralroute4", "SearchGeneralroute6"}:
+            table = show("ip route" if action[-1] == "4" else "ipv6 route")
+            return diagnostics.recordset(diagnostics.routes(table, describe), posted)
+        if action in {"SearchBgproute4", "SearchBgproute6"}:
+            rows, above = diagnostics.bgp_routes(show(f"bgp ipv{action[-1]}"))
+            return diagnostics.recordset(rows, posted) | ({"subtitle": above} if above else {})
         raise NotFoundError
+
+    def _ping(self, action: str, arguments: list[str], request: Request) -> Any:
+        if action == "SearchJobs":
+            posted = request.values if request.is_post else {}
+            return diagnostics.recordset(self.box.jobs(), posted)
+        if action == "Set":
+            return self._new_ping(request)
+        act = {
+            "Start": self.box.start_job,
+            "Stop": self.box.stop_job,
+            "Remove": self.box.remove_job,
+        }.get(action)
+        if act is None or not arguments:
+            raise NotFoundError
+        return (act(arguments[0]) if request.is_post else {}) or {"status": "failed"}
+
+    def _new_ping(self, request: Request) -> Any:
+        if not request.is_post:
+            return {"result": "failed"}
+        given = (request.values.get("ping") or {}).get("settings") or {}
+        settings = {name: str(given.get(name, "")) for name in _PING_SETTINGS}
+        settings["fam"] = settings["fam"] or "ip"
+        if not re.fullmatch(r"[A-Za-z0-9_:][A-Za-z0-9_.:-]*", settings["hostname"]):
+            reason = "Provide a valid hostname or address to ping."
+            return {"result": "failed", "validations": {"ping.settings.hostname": reason}}
+        job = new_uuid()
+        self.box.add_job(job, settings)
+        return {"result": "ok", "uuid": job}
+
+    def _interfaces(self, action: str, arguments: list[str], request: Request) -> Any:
+        del arguments
+        if action != "InterfacesInfo":
+            raise NotFoundError
+        posted = request.values if request.is_post else {}
+        return diagnostics.recordset(self.box.interfaces(), posted)
 
     def _unbound_service(self, action: str, arguments: list[str], request: Request) -> Any:
         del arguments
@@ -435,18 +484,17 @@ class Api:
         del arguments, request
         if action != "Info":
             raise NotFoundError
-        plugin = {
-            "name": "os-frr",
-            "version": self.plugin_version,
-            "installed": "1",
-            "configured": "1",
-        }
+        plugins = [
+            _package("os-ddclient", "1.28", installed=False),
+            _package("os-frr", self.plugin_version, installed=True),
+        ]
         return {
             "product_id": "opnsense-simulator",
-            "product_version": "26.1",
-            "package": [plugin],
-            "plugin": [plugin],
+            "product_version": VERSION,
+            "package": [_package("frr10", "10.4.1", installed=True), *plugins],
+            "plugin": [{**plugin, "tier": "2"} for plugin in plugins],
             "changelog": [],
+            "product": {"product_id": "opnsense-simulator", "product_version": VERSION},
         }
 
     def _backup(self, action: str, arguments: list[str], request: Request) -> Any:
@@ -463,8 +511,8 @@ class Api:
         del arguments, request
         if action != "SystemInformation":
             raise NotFoundError
-        versions = ["OPNsense API simulator (goldentooth twin)", "Linux with FRR"]
-        return {"name": self.host_name, "versions": versions, "updates": ""}
+        versions, updates = self.box.versions, "Click to check for updates."
+        return {"name": self.host_name, "versions": versions, "updates": updates}
 
 
 def _assign(fields: Mapping[str, Field], item: Item, given: Mapping[str, Any]) -> list[str]:
@@ -499,14 +547,26 @@ def _camel(text: str) -> str:
     return "".join(part[:1].upper() + part[1:] for part in text.split("_"))
 
 
-def _next_hops(routes: Any) -> list[dict[str, Any]]:
-    return [
-        {k: v for k, v in route.items() if k != "nexthops"} | hop
-        for found in (routes.values() if isinstance(routes, dict) else ())
-        for route in found
-        for hop in route.get("nexthops", [])
-    ]
+_PING_SETTINGS = (
+    *("hostname", "fam", "source_address", "packetsize", "disable_frag", "interval"),
+    "description",
+)
 
 
-def _records(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"total": len(rows), "rowCount": len(rows), "current": 1, "rows": rows}
+def _package(name: str, version: str, *, installed: bool) -> dict[str, str]:
+    state = "1" if installed else "0"
+    return {
+        "name": name,
+        "version": version,
+        "comment": "simulated",
+        "flatsize": "1.0MiB",
+        "locked": "N/A",
+        "automatic": "N/A",
+        "license": "BSD2CLAUSE",
+        "repository": "OPNsense",
+        "origin": f"opnsense/{name}",
+        "provided": "1",
+        "installed": state,
+        "path": f"OPNsense/opnsense/{name}",
+        "configured": state,
+    }

@@ -19,12 +19,13 @@ The faults' file is looked at with every request; it may hold
   the web interface: ``{"path": "quagga/bgp/setNeighbor/…", "values": {…}}``
 - ``expired``: the expired certificate is shown
 - ``missing``: the plugin is not installed: its endpoints are not found
+- ``denied``: how the paths begin that no key may use (``quagga/diagnostics/bgp``)
 - ``naming``: ``camel`` or ``snake``: only this style of names is answered
 - ``drop``, ``add``: fields (``neighbor.bfd_strict``) that ``get`` does not show, or shows beside
   what is known: the models of another version
 
-A write is a POST to a ``set``, ``add``, ``del``, ``toggle`` or ``reconfigure``. They are counted
-from the moment that the file was written.
+A write is a POST to a ``set``, ``add``, ``del``, ``toggle`` or ``reconfigure``, but for ping jobs.
+They are counted from the moment that the file was written.
 """
 
 from __future__ import annotations
@@ -44,13 +45,16 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from .api import Api, Request, Routing
+from .box import Box
 from .frr import Frr
 from .models import Models
 from .store import Store
 
 BODY_LIMIT = 1024 * 1024
 
-_WRITE = re.compile(r".*/(?:set|add|del|toggle|reconfigure)[^/]*(?:/.*)?", re.IGNORECASE)
+_WRITE = re.compile(
+    r"(?!diagnostics/).*/(?:set|add|del|toggle|reconfigure)[^/]*(?:/.*)?", re.IGNORECASE
+)
 _LOGIN = b"<html><title>Login | OPNsense (simulator)</title><body>No OPNsense: a simulator</body>"
 
 Settings = dict[str, Any]
@@ -88,7 +92,8 @@ class Simulator:
     def __init__(self, settings: Settings, routing: Routing) -> None:
         self.settings = settings
         store = Store(Models(Path(settings["models"])), Path(settings["store"]))
-        self.api = Api(store, routing, settings["host_name"])
+        box = Box(settings.get("interface", "eth0"))
+        self.api = Api(store, routing, settings["host_name"], box)
         self.faults = Faults(Path(settings["faults"]))
         self.lock = Lock()
         self.contexts = {
@@ -132,6 +137,8 @@ class Simulator:
             time.sleep(float(faults.get("slow", 0)))
             if _is_missing(faults, request.path):
                 return 404, {"errorMessage": "Endpoint not found"}
+            if request.path.lower().replace("_", "").startswith(tuple(faults.get("denied", ()))):
+                return 403, {"status": 403, "message": "Forbidden"}
             number = 0
             if request.is_post and _WRITE.fullmatch(request.path):
                 number = self.faults.count()
