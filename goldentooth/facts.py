@@ -169,6 +169,24 @@ class LoadBalancer(Facts, frozen=True, kw_only=True):
     ] = False
 
 
+Milliseconds = Annotated[int, Meta(ge=10, le=60000)]
+
+
+class Bfd(Facts, frozen=True, kw_only=True):
+    """BFD beside the sessions: a dead neighbor is noticed within a second (RFC 5880)."""
+
+    transmit_interval: Annotated[
+        Milliseconds, Meta(description="milliseconds between packets that are sent")
+    ] = 300
+    receive_interval: Annotated[
+        Milliseconds, Meta(description="milliseconds between packets that can be received")
+    ] = 300
+    detect_multiplier: Annotated[
+        Annotated[int, Meta(ge=2, le=255)],
+        Meta(description="packets that may be missing until the neighbor is lost"),
+    ] = 3
+
+
 class Bgp(Facts, frozen=True, kw_only=True):
     """Sessions between the router and every Kubernetes node."""
 
@@ -203,6 +221,10 @@ class Bgp(Facts, frozen=True, kw_only=True):
     ] = None
     password: Annotated[
         Secret | None, Meta(description="TCP MD5 password of all sessions, by reference")
+    ] = None
+    bfd: Annotated[
+        Bfd | None,
+        Meta(description="BFD on the router and its neighbors; none if absent", examples=[{}]),
     ] = None
 
 

@@ -5,7 +5,9 @@ express is said (:attr:`~goldentooth.opnsense.state.Intended.limits`); where it 
 effect:
 
 - os-frr always writes ``no bgp ebgp-requires-policy``; every neighbor has a route map in and out.
-- Its peer groups have no timers, password or description: every neighbor carries its own.
+- Its peer groups are not used: they have no timers, password, BFD or description, and os-frr writes
+  a neighbor's lines before its membership, so that FRR must know its AS by itself. What is left
+  for a group are two route maps, which every neighbor names itself.
 - ``hostname`` is the router's own, not FRR's.
 """
 
@@ -15,8 +17,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from goldentooth.errors import FactsError, Problem
+from goldentooth.facts import Bfd
 from goldentooth.model import Network, Node
 from goldentooth.opnsense.models import (
+    BFD_PEER,
     HOST_OVERRIDE,
     NEIGHBOR,
     PREFIX_LIST,
@@ -85,6 +89,8 @@ class _Maker:
         maps = [self.route_map_in(lists), self.route_map_out()]
         yield from (*lists, *maps)
         yield from (self.neighbor(node) for node in self.network.bgp_neighbors)
+        if bfd := self.network.bgp.bfd:
+            yield from (self.bfd_peer(node, bfd) for node in self.network.bgp_neighbors)
         yield from self.static_routes()
         yield from (self.host_override(node) for node in self.network.nodes.values())
 
@@ -117,7 +123,10 @@ class _Maker:
         }
         if any(item.kind == STATIC_ROUTE for item in items):
             settings["static"] = {"enabled": "1"}
+        if bgp.bfd:
+            settings["bfd"] = {"enabled": "1"}
         origins = {
+            ("bfd", "enabled"): self.fact("bgp.bfd"),
             ("bgp", "asnumber"): self.fact("bgp.router_asn"),
             ("bgp", "routerid"): self.fact_of(self.network.router, "hostname"),
             ("bgp", "maximumpaths"): self.fact("bgp.maximum_paths"),
@@ -170,11 +179,27 @@ class _Maker:
             "holddown": self.fact("bgp.hold"),
             "connecttimer": self.fact("bgp.connect_retry"),
         }
+        if bgp.bfd:
+            stated["bfd"], origins["bfd"] = "1", self.fact("bgp.bfd")
         if bgp.password:
             # the model takes a password only with the address that the session is from
             stated |= {"password": bgp.password, "localip": str(self.network.router.address)}
             origins |= {"password": self.fact("bgp.password")}
         return make_item(self.mark, NEIGHBOR, stated, origins)
+
+    def bfd_peer(self, node: Node, bfd: Bfd) -> Item:
+        stated = {
+            "address": str(node.address),
+            "description": node.name,
+            "transmit_interval": str(bfd.transmit_interval),
+            "receive_interval": str(bfd.receive_interval),
+            "detect_multiplier": str(bfd.detect_multiplier),
+        }
+        intervals = ("transmit_interval", "receive_interval", "detect_multiplier")
+        origins = {name: self.fact(f"bgp.bfd.{name}") for name in intervals}
+        return make_item(
+            self.mark, BFD_PEER, stated, origins | {"address": self.fact_of(node, "hostname")}
+        )
 
     def static_routes(self) -> Iterable[Item]:
         for route in self.network.routes(self.network.router):

@@ -20,8 +20,8 @@ def pending_routing(intended: Intended, live: Live) -> tuple[str, ...]:
     """Return what of ``intended`` is saved and FRR does not run; nothing if that is not known.
 
     Looked at is what FRR always writes out: the router's AS and id, prefix lists, route maps, and
-    of every neighbor its AS, description, password, timers and route maps; and neighbors that run
-    and are not saved.
+    of every neighbor its AS, description, password, BFD, timers and route maps; and neighbors that
+    run and are not saved.
     """
     if live.running is None:
         return ()
@@ -107,6 +107,8 @@ def _neighbor_lines(value: Values, items: Mapping[str, Item]) -> Iterable[str]:
     yield f"{start} description {value['description']}"
     if value["password"]:
         yield f"{start} password {value['password']}"
+    if value["bfd"] == "1":
+        yield f"{start} bfd"
     if (timers := _timers(value)) != _DEFAULT_TIMERS:
         yield f"{start} timers {timers[0]} {timers[1]}"
     if value["connecttimer"] != _DEFAULT_CONNECT:

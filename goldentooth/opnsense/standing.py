@@ -199,5 +199,7 @@ def plan_router(
 def _disturbances(drawn: Plan) -> Iterator[str]:
     words = {Action.CREATE: "opens", Action.CHANGE: "may reset", Action.DELETE: "closes"}
     for change in drawn.changes:
+        if (change.kind, change.name) == ("settings", "bfd"):
+            yield "FRR starts bfdd, and may restart for it: every session resets"
         if change.kind == "neighbor":
             yield f"session {change.name} {words[change.action]}"

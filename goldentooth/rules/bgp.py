@@ -12,6 +12,9 @@ from goldentooth.values import MOST_PREFIXES
 SLOW_HOLD = 30
 """Seconds for which traffic into a dead node is still put up with."""
 
+HASTY_DETECTION = 500
+"""Milliseconds that a busy small machine may need until it comes to answer."""
+
 _DOCUMENTATION = (range(64496, 64512), range(65536, 65552))
 _PRIVATE = (range(64512, 65535), range(4200000000, 4294967295))
 _RESERVED = {
@@ -335,7 +338,7 @@ def slow_detection(network: Network) -> Iterator[Violation]:
 
     Do:
         Shorten bgp.keepalive and bgp.hold, on both sides, to 3 and 9 seconds for instance;
-        a hold time of 0 never ends.
+        a hold time of 0 never ends. Or state bgp.bfd.
 
     Source:
         RFC 4271 §6.5 and §10; FRR manual, `frr defaults datacenter` (3 and 9 s);
@@ -343,7 +346,7 @@ def slow_detection(network: Network) -> Iterator[Violation]:
     """
     hold, speakers = network.bgp.hold, len(network.bgp_neighbors)
     share = f"1/{speakers} of all flows" if speakers > 1 else "all traffic"
-    if hold == 0 or hold > SLOW_HOLD:
+    if network.bgp.bfd is None and (hold == 0 or hold > SLOW_HOLD):
         until = f"for up to {hold} s" if hold else "for ever (hold time 0)"
         yield Violation(
             "bgp.hold",
@@ -649,6 +652,85 @@ def no_mesh(network: Network) -> Iterator[Violation]:
             "calico.node_mesh",
             "no node learns where the pods of the other nodes are",
             network.where("calico.node_mesh"),
+        )
+
+
+@rule(
+    "BGP018",
+    Severity.WARNING,
+    fails="""
+        defaults:
+          data:
+            bgp: {bfd: {transmit_interval: 50, receive_interval: 50, detect_multiplier: 2}}
+        """,
+    passes="""
+        defaults:
+          data:
+            bgp: {bfd: {transmit_interval: 300, receive_interval: 300, detect_multiplier: 3}}
+        """,
+)
+def hasty_bfd(network: Network) -> Iterator[Violation]:
+    """BFD takes a busy neighbor for a dead one.
+
+    Why:
+        BFD runs in a process beside all others, on a Raspberry Pi too: where it is not given
+        the processor for some hundred milliseconds, its session goes down, and takes the BGP
+        session and its routes with it.
+
+    Do:
+        Leave it at least 500 ms: bgp.bfd.detect_multiplier times the larger of the intervals.
+
+    Source:
+        RFC 5880 §6.8.4; RFC 5882 §3.2; FRR manual, BFD.
+    """
+    bfd = network.bgp.bfd
+    if bfd is None:
+        return
+    detection = bfd.detect_multiplier * max(bfd.transmit_interval, bfd.receive_interval)
+    if detection < HASTY_DETECTION:
+        yield Violation(
+            "bgp.bfd",
+            f"a neighbor that is silent for {detection} ms is taken for dead",
+            network.where("bgp.bfd"),
+        )
+
+
+@rule(
+    "BGP019",
+    Severity.WARNING,
+    fails="""
+        defaults:
+          data:
+            bgp: {keepalive: 3, hold: 9, bfd: {receive_interval: 5000}}
+        """,
+    passes="""
+        defaults:
+          data:
+            bgp: {keepalive: 3, hold: 9, bfd: {receive_interval: 300}}
+        """,
+)
+def slow_bfd(network: Network) -> Iterator[Violation]:
+    """BFD is no faster than the hold time.
+
+    Why:
+        It is there to notice a dead neighbor sooner; so it only costs packets.
+
+    Do:
+        Shorten bgp.bfd's intervals, or leave BFD away.
+
+    Source:
+        RFC 5882 §3; RFC 5880 §6.8.4.
+    """
+    bfd, hold = network.bgp.bfd, network.bgp.hold
+    if bfd is None or hold == 0:
+        return
+    detection = bfd.detect_multiplier * max(bfd.transmit_interval, bfd.receive_interval)
+    if detection >= hold * 1000:
+        yield Violation(
+            "bgp.bfd",
+            f"it notices a dead neighbor after {detection / 1000:g} s,"
+            f" the hold time after {hold} s",
+            network.where("bgp.bfd"),
         )
 
 

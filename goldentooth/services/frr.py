@@ -78,7 +78,8 @@ class Frr:
             judge=VTYSH,
             format="frr",
         )
-        yield Draft(FRR_DAEMONS, "frr/daemons.j2", owner=_OWNER, mode=_MODE, scope=scope)
+        daemons = {"bfd": network.bgp.bfd}
+        yield Draft(FRR_DAEMONS, "frr/daemons.j2", daemons, owner=_OWNER, mode=_MODE, scope=scope)
 
     def activate(self, network: Network, node: Node) -> tuple[Activation, ...]:  # noqa: ARG002  # the interface
         """Return a restart for another set of daemons, else frr-reload.
@@ -127,6 +128,8 @@ class Frr:
         if not node.is_router:
             yield BgpSession(node.name, router, str(node.address), network.bgp.cluster_asn)
             yield BgpNextHop(node.name, router, str(node.address))
+            if network.bgp.bfd:
+                yield BfdSession(node.name, router, str(node.address))
             return
         for address in network.load_balancer.services.values():
             speakers = tuple(str(node.address) for node in network.bgp_neighbors)
@@ -147,6 +150,7 @@ class Frr:
 SESSIONS = "vtysh -c 'show bgp ipv4 unicast summary json'"
 """The command that :func:`read_sessions` understands."""
 _ROUTES = "vtysh -c 'show ip route bgp json'"
+_BFD = "vtysh -c 'show bfd peers json'"
 
 
 @dataclass(frozen=True)
@@ -246,6 +250,34 @@ class BgpNextHop(Check):
             return failed("no answer within 1 s")
         succeeded(outputs, self.reads()[0])
         return passed("it answers")
+
+
+@dataclass(frozen=True)
+class BfdSession(Check):
+    """The router's BFD session with one neighbor, where the facts have BFD.
+
+    Passes: it is up.
+    Fails: it is in any other state or not there. The BGP session may be Established all the same,
+    if the other side does not speak BFD: then its hold time tells, and nothing else.
+    """
+
+    kind = "bgp.bfd"
+    subject: str
+    host: str
+    neighbor: str
+    expected = "up"
+
+    def reads(self) -> tuple[str, ...]:
+        """The router's BFD sessions."""
+        return (_BFD,)
+
+    def judge(self, outputs: Mapping[str, Output]) -> Outcome:
+        """Judge every session with the neighbor; there is one."""
+        output = outputs[_BFD]
+        if _is_down(output) or b"bfdd is not running" in output.stdout + output.stderr:
+            return failed("bfdd does not run on the router")
+        states = [p["status"] for p in parse_json(outputs, _BFD) if p["peer"] == self.neighbor]
+        return passes(states == ["up"], ", ".join(states) or "no BFD session")
 
 
 @dataclass(frozen=True)

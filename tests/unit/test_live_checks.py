@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from goldentooth import open_project
 from goldentooth.check import Check, Output, State, judge_all
+from goldentooth.facts import Bfd
 from goldentooth.model import Network
 from goldentooth.services import all_services
 
@@ -214,3 +217,29 @@ def test_ifupdown_will_configure_the_interface_once(
 )
 def test_a_next_hop_answers_the_router(network: Network, status: int, state: State) -> None:
     assert judge(find(network, "bgp.nexthop[fenn]"), "", status=status)[0] is state
+
+
+# -- BFD -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("peers", "state", "seen"),
+    [
+        ([{"peer": "10.4.0.15", "status": "up"}], State.PASSED, "up"),
+        ([{"peer": "10.4.0.15", "status": "down"}], State.FAILED, "down"),
+        ([{"peer": "10.4.0.16", "status": "up"}], State.FAILED, "no BFD session"),
+        ([], State.FAILED, "no BFD session"),
+        ("bfdd is not running\n", State.FAILED, "bfdd does not run on the router"),
+    ],
+)
+def test_a_bfd_session_is_up_or_it_is_not(
+    network: Network, peers: object, state: State, seen: str
+) -> None:
+    bgp = msgspec.structs.replace(network.bgp, bfd=Bfd())
+    check = find(replace(network, bgp=bgp), "bgp.bfd[fenn]")
+    assert judge(check, peers) == (state, seen)
+
+
+def test_without_bfd_in_the_facts_nobody_looks_for_it(network: Network) -> None:
+    with pytest.raises(KeyError):
+        find(network, "bgp.bfd[fenn]")

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goldentooth.errors import FactsError
+from goldentooth.facts import Bfd
 from goldentooth.model import Network
 from goldentooth.opnsense import (
     Action,
@@ -33,6 +34,7 @@ from goldentooth.opnsense import (
     with_secrets,
 )
 from goldentooth.opnsense.models import (
+    BFD_PEER,
     HOST_OVERRIDE,
     KINDS,
     NEIGHBOR,
@@ -142,6 +144,34 @@ def test_a_password_comes_with_the_address_that_the_model_wants_with_it(network:
     for item in filled.of_kind(NEIGHBOR):
         assert item.values["password"] == "hunter2"
         assert item.values["localip"] == "10.4.0.1"
+
+
+def test_bfd_is_a_peer_for_every_neighbor_and_its_daemon(network: Network) -> None:
+    bfd = Bfd(transmit_interval=400, receive_interval=350, detect_multiplier=4)
+    intended = intended_state(with_bgp(network, bfd=bfd))
+    assert intended.settings["bfd"] == {"enabled": "1"}
+    peers = {item.name: item.values for item in intended.of_kind(BFD_PEER)}
+    assert set(peers) == {str(node.address) for node in network.bgp_neighbors}
+    fenn = peers["10.4.0.15"]
+    assert (fenn["transmit_interval"], fenn["receive_interval"]) == ("400", "350")
+    assert (fenn["detect_multiplier"], fenn["description"]) == ("4", "fenn")
+    assert {item.values["bfd"] for item in intended.of_kind(NEIGHBOR)} == {"1"}
+
+
+def test_without_bfd_the_model_is_nobody_s_business(network: Network) -> None:
+    intended = intended_state(network)
+    assert ("bfd" in intended.settings, intended.of_kind(BFD_PEER)) == (False, ())
+
+
+def test_bfd_that_is_given_up_takes_its_peers_along(network: Network, box: Box) -> None:
+    box.make(intended_state(with_bgp(network, bfd=Bfd())))
+    assert "neighbor 10.4.0.15 bfd" in box.routing.running
+    drawn = plan(intended_state(network), box.live())
+    deleted = [str(change) for change in drawn.changes if change.action.value == "delete"]
+    assert deleted == [f"BFD peer {node.address}" for node in network.bgp_neighbors]
+    box.carry_out(drawn)
+    assert plan(intended_state(network), box.live()).is_empty
+    assert " bfd" not in box.routing.running
 
 
 def test_what_the_models_cannot_hold_names_the_fact_and_its_place(shipped: Shipped) -> None:

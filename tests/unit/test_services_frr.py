@@ -124,6 +124,28 @@ def test_the_session_password_is_carried_as_a_reference(site: Site) -> None:
     assert f" neighbor 10.4.0.1 password {reference}\n" in site.text(SPEAKER)
 
 
+BFD = "bfd: {transmit_interval: 400, receive_interval: 350, detect_multiplier: 4}"
+
+
+def test_bfd_is_on_both_sides_and_its_daemon_runs(site: Site) -> None:
+    site.add_fact("bgp", BFD)
+    for path, profile in ((ROUTER, "CLUSTER"), (SPEAKER, "ROUTER")):
+        text = site.text(path)
+        block = text[text.index("bfd\n") : text.index("router bgp")]
+        assert f" profile {profile}\n" in block
+        for line in ("transmit-interval 400", "receive-interval 350", "detect-multiplier 4"):
+            assert f"  {line}\n" in block
+        neighbor = "CLUSTER" if path == ROUTER else "10.4.0.1"
+        assert f" neighbor {neighbor} bfd\n neighbor {neighbor} bfd profile {profile}\n" in text
+        daemons = (site.build / path).with_name("daemons").read_text()
+        assert "bfdd=yes" in daemons
+
+
+def test_without_bfd_there_is_no_word_of_it(site: Site, router: str) -> None:
+    assert "bfd" not in router
+    assert "bfd" not in site.text(ROUTER.replace("frr.conf", "daemons"))
+
+
 def test_only_a_linux_routers_files_are_deployed(site: Site, network: Network) -> None:
     """A speaker is MetalLB's in production, an OPNsense router's FRR the plugin's."""
     site.project().render(services=["frr"])

@@ -143,7 +143,8 @@ class Box:
     def jobs(self) -> list[dict[str, Any]]:
         """Return all ping jobs with what has become of their requests."""
         for job in filter(self._is_running, self._jobs):
-            self._running[job].send_signal(signal.SIGQUIT)
+            if _minds(self._running[job].pid, signal.SIGQUIT):
+                self._running[job].send_signal(signal.SIGQUIT)
         time.sleep(0.02 if self._running else 0)
         return [
             {
@@ -160,6 +161,16 @@ class Box:
 
     def _log(self, job: str) -> Path:
         return Path(self._folder.name) / f"{job}.log"
+
+
+def _minds(pid: int, number: int) -> bool:
+    """Tell whether a process has got as far as to handle a signal that would end it before."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+    caught = int(next(line for line in status.splitlines() if line.startswith("SigCgt:"))[7:], 16)
+    return bool(caught >> (number - 1) & 1)
 
 
 def _progress(log: Path) -> dict[str, Any]:
