@@ -78,6 +78,15 @@ class OpnsenseApi(Facts, frozen=True, kw_only=True):
     ] = None
 
 
+class StaticRoute(Facts, frozen=True, kw_only=True):
+    """One route of a host's own, beside those that follow from its role."""
+
+    to: Annotated[IPv4Network, Meta(description="the destination", examples=["198.51.100.0/24"])]
+    via: Annotated[
+        IPv4Address, Meta(description="the next hop, on the segment", examples=["10.4.0.40"])
+    ]
+
+
 class NodeFacts(Facts, frozen=True, kw_only=True):
     """Facts of one machine; a group or the defaults may state them for many."""
 
@@ -105,6 +114,10 @@ class NodeFacts(Facts, frozen=True, kw_only=True):
             " straight onto the segment, through the router, or by no route of its own"
         ),
     ] = "via-router"
+    static_routes: Annotated[
+        tuple[StaticRoute, ...],
+        Meta(description="routes of this host beside those that follow from its role"),
+    ] = ()
     opnsense_api: Annotated[
         OpnsenseApi | None,
         Meta(description="the router's API, for platform opnsense; defaults if absent"),

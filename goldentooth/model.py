@@ -304,10 +304,13 @@ class Network:
 
     def routes(self, node: Node) -> tuple[Route, ...]:
         """Return the routes that ``node`` itself must have beside its default route."""
+        stated = tuple(
+            Route(route.to, node.interface, route.via) for route in node.facts.static_routes
+        )
         if node.is_router or node.facts.load_balancer_route == "none":
-            return ()
+            return stated
         via = self.router.address if node.facts.load_balancer_route == "via-router" else None
-        return (Route(self.load_balancer.cidr, node.interface, via),)
+        return (Route(self.load_balancer.cidr, node.interface, via), *stated)
 
     # -- where things stand ------------------------------------------------------------
 

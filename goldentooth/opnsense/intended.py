@@ -202,10 +202,12 @@ class _Maker:
         )
 
     def static_routes(self) -> Iterable[Item]:
-        for route in self.network.routes(self.network.router):
-            if route.via is not None:  # what is on the link is an interface's, not a route's
-                stated = {"network": str(route.destination), "gateway": str(route.via)}
-                yield make_item(self.mark, STATIC_ROUTE, stated, {})
+        router = self.network.router
+        fact = self.fact_of(router, "static_routes")
+        for route in self.network.routes(router):
+            stated = {"network": str(route.destination), "gateway": str(route.via)}
+            origins = {"network": fact, "gateway": fact}
+            yield make_item(self.mark, STATIC_ROUTE, stated, origins)
 
     def host_override(self, node: Node) -> Item:
         stated = {

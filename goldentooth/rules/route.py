@@ -271,6 +271,86 @@ def interface_unknown(network: Network) -> Iterator[Violation]:
             )
 
 
+@rule(
+    "ROUTE007",
+    Severity.ERROR,
+    fails="""
+        hosts:
+          router:
+            data: {static_routes: [{to: 198.51.100.0/24, via: 192.0.2.1}]}
+        """,
+    passes="""
+        hosts:
+          router:
+            data: {static_routes: [{to: 198.51.100.0/24, via: 10.20.0.40}]}
+        """,
+)
+def next_hop_elsewhere(network: Network) -> Iterator[Violation]:
+    """The next hop of a static route is not on the segment, or is the host itself.
+
+    Why:
+        A host reaches next hops on its own links only: the kernel refuses the route, FRR keeps
+        it and does not use it.
+
+    Do:
+        Name the machine on the segment that the packets go to.
+
+    Source:
+        ip-route(8), `via`; RFC 1812 §5.2.4.2.
+    """
+    for node in network.nodes.values():
+        for route in node.facts.static_routes:
+            if route.via == node.address or route.via not in network.infrastructure.cidr:
+                what = "the host itself" if route.via == node.address else "not on the segment"
+                yield Violation(
+                    node.name,
+                    f"{route.to} goes via {route.via}, which is {what}",
+                    network.where_node(node, "static_routes"),
+                )
+
+
+@rule(
+    "ROUTE008",
+    Severity.ERROR,
+    fails="""
+        hosts:
+          router:
+            data:
+              static_routes:
+                - {to: 198.51.100.0/24, via: 10.20.0.40}
+                - {to: 198.51.100.0/24, via: 10.20.0.41}
+        """,
+    passes="""
+        hosts:
+          router:
+            data: {static_routes: [{to: 198.51.100.0/24, via: 10.20.0.40}]}
+        """,
+)
+def route_stated_twice(network: Network) -> Iterator[Violation]:
+    """A host has two routes to one network.
+
+    Why:
+        Of two routes to the same network the one that was set last stays, on the next boot
+        maybe the other.
+
+    Do:
+        Leave one of them; the load-balancer addresses have their own (load_balancer_route).
+
+    Source:
+        ip-route(8), `replace`.
+    """
+    for node in network.nodes.values():
+        own = [route.to for route in node.facts.static_routes]
+        if not node.is_router and node.facts.load_balancer_route != "none":
+            own.append(network.load_balancer.cidr)
+        for to in sorted({each for each in own if own.count(each) > 1}):
+            yield Violation(
+                node.name,
+                f"{to} is the destination of {own.count(to)} routes",
+                network.where_node(node, "static_routes"),
+            )
+
+
 def _enclosing(addresses: AddressRange) -> IPv4Network:
     """Return the smallest network that holds all ``addresses``."""
     bits = (int(addresses.first) ^ int(addresses.last)).bit_length()

@@ -6,9 +6,12 @@ are objects of the plugin os-frr, and host overrides of Unbound: :mod:`goldentoo
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
 from goldentooth.activation import Activation
 from goldentooth.artifact import Draft
-from goldentooth.check import Check
+from goldentooth.check import Check, Outcome, Output, parse_json, passes
 from goldentooth.model import Network, Node
 from goldentooth.needs import Needs
 from goldentooth.observation import Observation
@@ -44,9 +47,11 @@ class Opnsense:
         """Return none."""
         return ()
 
-    def checks(self, network: Network, node: Node) -> tuple[Check, ...]:  # noqa: ARG002  # the interface
-        """Return none of its own: the sessions are FRR's."""
-        return ()
+    def checks(self, network: Network, node: Node) -> Iterator[Check]:
+        """Yield its static routes; the sessions are FRR's."""
+        for route in network.routes(node):
+            destination = str(route.destination)
+            yield RouterRoute(f"{node.name} {destination}", node.name, destination, str(route.via))
 
     def observe(self, network: Network, node: Node) -> tuple[Observation, ...]:  # noqa: ARG002  # the interface
         """Return none: the API is asked for the objects."""
@@ -55,6 +60,46 @@ class Opnsense:
     def folders(self, network: Network, node: Node) -> tuple[str, ...]:  # noqa: ARG002  # the interface
         """Return none."""
         return ()
+
+
+_ROUTES = "vtysh -c 'show ip route json'"
+
+
+@dataclass(frozen=True)
+class RouterRoute(Check):
+    """A route that the facts state for an OPNsense router, in its FRR.
+
+    Passes: it is in use, through its next hop alone.
+    Fails: it is missing, goes another way, or its next hop cannot be reached.
+    """
+
+    kind = "opnsense.route"
+    subject: str
+    host: str
+    destination: str
+    via: str
+
+    @property
+    def expected(self) -> str:
+        """The route."""
+        return f"{self.destination} via {self.via}"
+
+    def reads(self) -> tuple[str, ...]:
+        """FRR's routing table."""
+        return (_ROUTES,)
+
+    def judge(self, outputs: Mapping[str, Output]) -> Outcome:
+        """Judge the next hops that the kernel has."""
+        found = parse_json(outputs, _ROUTES).get(self.destination, [])
+        hops = [
+            hop.get("ip") or f"dev {hop.get('interfaceName')}"
+            for route in found
+            if route.get("selected")
+            for hop in route["nexthops"]
+            if hop.get("fib")
+        ]
+        seen = f"{self.destination} via {', '.join(hops)}" if hops else "it is not in use"
+        return passes(hops == [self.via], seen)
 
 
 SERVICE = Opnsense()

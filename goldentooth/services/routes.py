@@ -64,7 +64,9 @@ class Routes:
                 "node": node,
                 "prefix_length": network.infrastructure.cidr.prefixlen,
                 "gateway": None if node.is_router else network.router.address,
-                "routes": network.routes(node),
+                # os-frr makes those of an OPNsense router, on its stand-in too
+                "routes": () if node.is_opnsense else network.routes(node),
+                "load_balancer": network.load_balancer.cidr,
                 "wireless": node.facts.wireless_interface,
             },
             scope=scope,
@@ -152,7 +154,12 @@ class Routes:
             yield DefaultRoute(node.name, node.name, "default", gateway, node.interface)
         for route in network.routes(node):
             via = str(route.via) if route.via else None
-            yield VipRoute(node.name, node.name, str(route.destination), via, route.interface)
+            destination = str(route.destination)
+            if route.destination == network.load_balancer.cidr:
+                yield VipRoute(node.name, node.name, destination, via, route.interface)
+            else:
+                subject = f"{node.name} {destination}"
+                yield StaticRoute(subject, node.name, destination, via, route.interface)
         if node.facts.wireless_interface:
             yield InterfaceDown(node.name, node.name, node.facts.wireless_interface)
         for key, (value, _) in kernel_settings(node).items():
@@ -235,7 +242,7 @@ class BootConfiguration(Check):
 
 @dataclass(frozen=True)
 class _RouteCheck(Check):
-    """What the two kinds of route have in common."""
+    """What all kinds of route have in common."""
 
     subject: str
     host: str
@@ -283,6 +290,16 @@ class VipRoute(_RouteCheck):
     """
 
     kind = "route.vip"
+
+
+class StaticRoute(_RouteCheck):
+    """A route that the facts state for this host alone.
+
+    Passes: it is there, through its next hop.
+    Fails: it is missing, or goes another way.
+    """
+
+    kind = "route.static"
 
 
 @dataclass(frozen=True)
@@ -372,7 +389,8 @@ class KernelRoutes(Observation):
         runs = {
             _describe(route["dst"], route.get("gateway"), route.get("dev", ""))
             for route in parse_json(seen.outputs, _ROUTES)
-            if route.get("protocol", "boot") in _BY_HAND and self._is_watched(route["dst"])
+            if route.get("protocol", "boot") in _BY_HAND
+            and self._is_watched(route["dst"], {to for to, _, _ in _ROUTE.findall(text)})
         }
         if wanted == runs:
             return None
@@ -383,8 +401,10 @@ class KernelRoutes(Observation):
             Verdict.DRIFT, "; ".join(words), tuple(sorted(wanted)), tuple(sorted(runs))
         )
 
-    def _is_watched(self, destination: str) -> bool:
-        return destination == "default" or self.watched.overlaps(IPv4Network(destination))
+    def _is_watched(self, destination: str, stated: set[str]) -> bool:
+        if destination == "default" or destination in stated:
+            return True
+        return self.watched.overlaps(IPv4Network(destination))
 
 
 @dataclass(frozen=True)

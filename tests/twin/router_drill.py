@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ import yaml
 
 from goldentooth.twin import Twin, remove_twin
 from goldentooth.twin.opnsense import set_faults
-from tests.sites import Site
+from goldentooth.twin.stand_in_secrets import api_credentials
+from tests.sites import ROOT, Site
 from tests.twin.deploy_drill import Done, Drill, Stage
 
 HOSTS = ("bettley", "harlton", "jast", "router")
@@ -51,6 +52,7 @@ class RouterDrill(Drill):
         site.config.write_text(text + bounds + "  journal: journal\n")
         self.defaults = (site.folder / "inventory/defaults.yaml").read_text()
         self.which = "A"
+        self.secrets = tuple(api_credentials(site.project().network).values())
         records = self.folder / "journal/routers"
         copy = f'mkdir -p {records} && cp "$GOLDENTOOTH_STATE"/routers/router.json {records}'
         self.twin.run(["sh", "-c", copy]).check_returncode()
@@ -80,6 +82,14 @@ class RouterDrill(Drill):
         runs = self.twin.exec("router", ["vtysh", "-c", "show running-config"]).stdout.decode()
         return saved, runs
 
+    def end(self) -> Done:
+        """Wait for the end; the API's key and secret are in nothing that was said or kept."""
+        done = super().end()
+        kept = [file.read_text() for file in (self.folder / "journal").rglob("*") if file.is_file()]
+        for text in (done.stdout, done.stderr, *kept):
+            assert not any(secret in text for secret in self.secrets)
+        return done
+
     def events(self) -> list[str]:
         """Return the journal's events of the last deployment about the router."""
         lines = (self.folder / _JOURNAL).read_text().splitlines()
@@ -96,7 +106,10 @@ class RouterDrill(Drill):
         return done
 
 
-def write_hosts(site: Site, names: Any) -> None:
-    shipped = yaml.safe_load((Path(__file__).parents[2] / "inventory/hosts.yaml").read_text())
+def write_hosts(site: Site, names: Collection[str], **data: Any) -> None:
+    """Leave only these hosts in a project; ``data`` are more facts, by host."""
+    shipped = yaml.safe_load((ROOT / "inventory/hosts.yaml").read_text())
     kept = {name: entry for name, entry in shipped.items() if name in names}
-    (site.folder / "inventory/hosts.yaml").write_text(yaml.safe_dump(kept))
+    for name, facts in data.items():
+        kept[name]["data"] = {**kept[name].get("data", {}), **facts}
+    (site.folder / "inventory/hosts.yaml").write_text(yaml.safe_dump(kept, sort_keys=False))

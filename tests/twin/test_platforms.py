@@ -34,6 +34,9 @@ FACTS: Mapping[str, Mapping[str, str]] = {
     },
 }
 
+STATIC = {"to": "198.51.100.0/24", "via": "10.4.0.11"}
+"""A route that the facts state for the router."""
+
 KNOWN: Mapping[str, Mapping[str, str]] = {
     "opnsense": {
         "router bgp 64500 / no bgp ebgp-requires-policy": (
@@ -42,6 +45,7 @@ KNOWN: Mapping[str, Mapping[str, str]] = {
         ),
         "router bgp 64500 / address-family ipv6 unicast": "os-frr always opens it; nobody is in it",
         "router bgp 64500 / address-family ipv6 unicast / maximum-paths 64": "as above",
+        "ip route 198.51.100.0/24 10.4.0.11": "on Linux ifupdown sets it, past FRR",
         "bfd / peer ADDRESS": "os-frr has no profiles: every peer carries its own intervals",
         "bfd / peer ADDRESS / detect-multiplier 4": "as above",
         "bfd / peer ADDRESS / receive-interval 350": "as above",
@@ -82,7 +86,7 @@ def pair(
     try:
         for platform in PLATFORMS:
             site = Site(tmp_path_factory.mktemp(platform) / "site")
-            write_hosts(site, HOSTS)
+            write_hosts(site, HOSTS, router={"static_routes": [STATIC]})
             site.edit("inventory/groups.yaml", "platform: opnsense", f"platform: {platform}")
             for fact, value in FACTS[request.param].items():
                 site.add_fact("bgp", f"{fact}: {value}")
@@ -131,6 +135,7 @@ def test_every_route_is_the_same(pair: Pair) -> None:
     assert kernel[0][0] == "10.4.11.5"
     opnsense, linux = pair.both(routes)
     assert opnsense == linux
+    assert opnsense[STATIC["to"]] == [("stated", [(STATIC["via"], "eth0")])]
 
 
 def test_bfd_is_the_same_on_both_sides(pair: Pair) -> None:
@@ -171,11 +176,20 @@ def show(twin: Twin, command: str) -> str:
 
 
 def routes(twin: Twin) -> dict[str, list[Any]]:
-    """Return zebra's routes as far as they say where packets go."""
+    """Return zebra's routes as far as they say where packets go.
+
+    Whether a stated route came from FRR or past it is its protocol, and its distance.
+    """
+
+    def made(prefix: str, route: Mapping[str, Any]) -> list[Any]:
+        if prefix == STATIC["to"]:
+            return ["stated"]
+        return [route[key] for key in ("protocol", "distance", "metric") if key in route]
+
     return {
         prefix: [
             (
-                *(route[key] for key in ("protocol", "distance", "metric") if key in route),
+                *made(prefix, route),
                 sorted((hop.get("ip", ""), hop["interfaceName"]) for hop in route["nexthops"]),
             )
             for route in found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import msgspec
@@ -11,7 +12,7 @@ import pytest
 
 from goldentooth import open_project
 from goldentooth.check import Check, Output, State, judge_all
-from goldentooth.facts import Bfd
+from goldentooth.facts import Bfd, StaticRoute
 from goldentooth.model import Network
 from goldentooth.services import all_services
 
@@ -243,3 +244,32 @@ def test_a_bfd_session_is_up_or_it_is_not(
 def test_without_bfd_in_the_facts_nobody_looks_for_it(network: Network) -> None:
     with pytest.raises(KeyError):
         find(network, "bgp.bfd[fenn]")
+
+
+# -- a static route of the router ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("routes", "state", "seen"),
+    [
+        ([("10.4.0.40", True)], State.PASSED, "198.51.100.0/24 via 10.4.0.40"),
+        ([("10.4.0.40", False)], State.FAILED, "it is not in use"),
+        ([("10.4.0.41", True)], State.FAILED, "198.51.100.0/24 via 10.4.0.41"),
+        (
+            [("10.4.0.40", True), ("10.4.0.41", True)],
+            State.FAILED,
+            "198.51.100.0/24 via 10.4.0.40, 10.4.0.41",
+        ),
+        ([], State.FAILED, "it is not in use"),
+    ],
+)
+def test_a_static_route_goes_through_its_next_hop(
+    network: Network, routes: list[tuple[str, bool]], state: State, seen: str
+) -> None:
+    route = StaticRoute(to=IPv4Network("198.51.100.0/24"), via=IPv4Address("10.4.0.40"))
+    facts = msgspec.structs.replace(network.router.facts, static_routes=(route,))
+    nodes = {**network.nodes, "router": replace(network.router, facts=facts)}
+    check = find(replace(network, nodes=nodes), "opnsense.route[router 198.51.100.0/24]")
+    hops = [{"ip": hop, "fib": is_used} for hop, is_used in routes]
+    table = {"198.51.100.0/24": [{"selected": True, "nexthops": hops}]} if hops else {}
+    assert judge(check, table) == (state, seen)

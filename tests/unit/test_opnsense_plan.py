@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goldentooth.errors import FactsError
-from goldentooth.facts import Bfd
+from goldentooth.facts import Bfd, StaticRoute
 from goldentooth.model import Network
 from goldentooth.opnsense import (
     Action,
@@ -172,6 +173,24 @@ def test_bfd_that_is_given_up_takes_its_peers_along(network: Network, box: Box) 
     box.carry_out(drawn)
     assert plan(intended_state(network), box.live()).is_empty
     assert " bfd" not in box.routing.running
+
+
+def test_the_router_s_own_routes_are_static_routes(network: Network, box: Box) -> None:
+    route = StaticRoute(to=IPv4Network("198.51.100.0/24"), via=IPv4Address("10.4.0.40"))
+    facts = msgspec.structs.replace(network.router.facts, static_routes=(route,))
+    router = replace(network.router, facts=facts)
+    with_route = replace(network, nodes={**network.nodes, "router": router})
+    intended = intended_state(with_route)
+    (item,) = intended.of_kind(STATIC_ROUTE)
+    assert (item.values["network"], item.values["gateway"]) == ("198.51.100.0/24", "10.4.0.40")
+    assert "static_routes of router" in item.origins["network"]
+    assert intended.settings["static"] == {"enabled": "1"}
+    box.make(intended)
+    assert "ip route 198.51.100.0/24 10.4.0.40" in box.routing.running
+    drawn = plan(intended_state(network), box.live())
+    assert [change.action.value for change in drawn.changes] == ["delete"]
+    box.carry_out(drawn)
+    assert "ip route" not in box.routing.running
 
 
 def test_what_the_models_cannot_hold_names_the_fact_and_its_place(shipped: Shipped) -> None:
@@ -536,6 +555,7 @@ FACTS = st.fixed_dictionaries(
                 "hold": st.integers(3, 3000),
                 "cluster_asn": st.integers(1, 4294967294),
                 "maximum_paths": st.integers(1, 128),
+                "bfd": st.sampled_from([None, Bfd(), Bfd(transmit_interval=400)]),
                 "accept_prefixes": st.sampled_from(["pool", "any"]),
                 "password": st.sampled_from([None, "secret-a", "secret-b"]),
             }
@@ -547,7 +567,7 @@ FACTS = st.fixed_dictionaries(
         ),
     }
 )
-"""What may differ between two networks; static routes are ours to keep, whoever asks for them."""
+"""What may differ between two networks."""
 
 
 def state_of(network: Network, facts: dict[str, Any]) -> Intended:
@@ -560,7 +580,7 @@ def state_of(network: Network, facts: dict[str, Any]) -> Intended:
         intended,
         items={**intended.items, **{route.uuid: route for route in routes}},
         # once it is needed it stays: others may have come to need it
-        settings={**intended.settings, "static": {"enabled": "1"}},
+        settings={**intended.settings, "static": {"enabled": "1"}, "bfd": {"enabled": "1"}},
     )
 
 

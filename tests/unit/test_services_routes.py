@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
 
 from goldentooth.activation import Activation
+from goldentooth.check import Output
 from goldentooth.host import deployment_program
 from goldentooth.model import Network
-from goldentooth.services.routes import SERVICE, kernel_settings
+from goldentooth.observation import Difference, Seen
+from goldentooth.services.routes import SERVICE, KernelRoutes, kernel_settings
 from tests.namespaces import Namespace, namespaces, needs, needs_root, run_judge
 from tests.sites import Site
 
@@ -275,3 +279,52 @@ def test_the_judge_rejects_a_broken_file(site: Site, tmp_path: Path) -> None:
     broken.write_text(text.replace("inet static", "inet statik"))
     command = ("ifup", "--no-act", f"--interfaces={broken}", f"--state-dir={tmp_path}", "eth0")
     assert run_judge(*command).returncode != 0
+
+
+# -- routes that the facts state -------------------------------------------------------------
+
+STATED = "static_routes: [{to: 198.51.100.0/24, via: 10.4.0.40}]"
+
+
+def test_a_stated_route_is_in_the_file_beside_those_that_follow(site: Site) -> None:
+    site.edit("inventory/hosts.yaml", "  hostname: 10.4.0.15\n", stated("10.4.0.15"))
+    text = site.text("fenn/etc/network/interfaces.d/eth0.cfg")
+    assert (
+        "    # load-balancer addresses\n    up   ip -4 route replace 10.4.11.0/24 dev eth0" in text
+    )
+    stated_line = "up   ip -4 route replace 198.51.100.0/24 via 10.4.0.40 dev eth0\n"
+    assert f"    # stated for this host\n    {stated_line}" in text
+
+
+def test_a_stated_route_is_looked_for_on_its_host(site: Site) -> None:
+    site.edit("inventory/hosts.yaml", "  hostname: 10.4.0.15\n", stated("10.4.0.15"))
+    network = site.project().network
+    checks = {check.id: check for check in SERVICE.checks(network, network.nodes["fenn"])}
+    check = checks["route.static[fenn 198.51.100.0/24]"]
+    assert check.expected == "198.51.100.0/24 via 10.4.0.40 dev eth0"
+
+
+def test_a_stated_route_that_is_gone_is_drift(site: Site) -> None:
+    site.edit("inventory/hosts.yaml", "  hostname: 10.4.0.15\n", stated("10.4.0.15"))
+    path = "/etc/network/interfaces.d/eth0.cfg"
+    observation = KernelRoutes(path, "eth0", IPv4Network("10.4.11.0/24"))
+    routes = [
+        {"dst": "default", "gateway": "10.4.0.1", "dev": "eth0"},
+        {"dst": "10.4.11.0/24", "dev": "eth0"},
+        {"dst": "198.51.100.0/24", "gateway": "10.4.0.40", "dev": "eth0"},
+        {"dst": "203.0.113.0/24", "gateway": "10.4.0.41", "dev": "eth0"},
+    ]
+    expected = {path: site.text(f"fenn{path}")}
+
+    def compare(found: list[dict[str, str]]) -> Difference | None:
+        (read,) = observation.reads()
+        return observation.compare(Seen(expected, {}, {read: Output(json.dumps(found).encode())}))
+
+    assert compare(routes) is None
+    gone = compare([route for route in routes if route["dst"] != "198.51.100.0/24"])
+    assert gone is not None
+    assert gone.detail == "missing: 198.51.100.0/24 via 10.4.0.40 dev eth0"
+
+
+def stated(address: str) -> str:
+    return f"  hostname: {address}\n  data: {{{STATED}}}\n"
