@@ -12,6 +12,7 @@ from nornir.core.configuration import Config
 from nornir.core.plugins.connections import ConnectionPluginRegister
 
 from goldentooth.errors import GoldentoothError, UsageError
+from goldentooth.transports.api_access import FOLDER
 from goldentooth.transports.bounds import Bounds
 from goldentooth.validation import shown_value
 from goldentooth.yamlfile import display_path, read_document
@@ -50,6 +51,7 @@ def read_config(path: Path) -> Config:
     _refuse_odd_sections(path)
     try:
         config = Config.from_file(str(path))
+        config.user_defined.setdefault(FOLDER, str(path.parent))  # for connections to find files
         config.logging.configure()
     except GoldentoothError:
         raise

@@ -738,22 +738,7 @@ class Project:
         if not isinstance(inventory, FactsInventory):
             message = f"inventory plugin {name} does not give a network's facts"
             raise self._mistake(f"{message}\n    {RIGHT}")
-        self._show_way_to_api(inventory)
         return inventory
-
-    def _show_way_to_api(self, inventory: FactsInventory) -> None:
-        """Give the connection to an OPNsense router what the facts say of its API."""
-        from nornir.core.inventory import ConnectionOptions
-
-        router = inventory.network.router
-        if not router.is_opnsense:
-            return
-        from goldentooth.transports.api_access import CONNECTION, access_of
-
-        host = inventory.hosts[router.name]
-        stated = host.get_connection_parameters(CONNECTION).extras or {}
-        extras = {**access_of(router, self.folder), **stated}
-        host.connection_options[CONNECTION] = ConnectionOptions(extras=extras)
 
     def _runner(self) -> Any:
         known: dict[str, Callable[..., Any]] = {"threaded": ThreadedRunner, "serial": SerialRunner}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets as randomness
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic, sleep
@@ -24,7 +25,7 @@ from goldentooth.deployment import (
     short_of_quorum,
     spared,
 )
-from goldentooth.errors import DeploymentError
+from goldentooth.errors import DeploymentError, GoldentoothError, OutputError
 from goldentooth.fleet import make_checks, run_for_all
 from goldentooth.host import deployment_program
 from goldentooth.journal import BEGIN, CHANGING, END, FINAL, LEFT, Entry, Writer
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from nornir.core import Nornir
 
     from goldentooth.model import Network
+    from goldentooth.opnsense.plan import Backup
     from goldentooth.opnsense.standing import RouterSurvey
     from goldentooth.secrets import Filler
     from tasks.deploy import Step
@@ -348,25 +350,47 @@ class Rollout:
 
         The box has no dead-man's switch: what goes back goes back from here.
         """
-        from tasks.opnsense import change_router, record_router, return_router
+        from tasks.opnsense import change_router, prepare_record, take_record
 
         access = self._fleet.router
         if access is None:
             raise DeploymentError(f"{host}: there is no way to its API")
-        self._journal.write(self.name, CHANGING, host)
-        step, backup = change_router(access, survey, self.name)
-        lost = self._watch([host], health, deadline) if step.is_done else {host: step.reason}
-        if not lost:
-            record_router(access, survey, self.name, self._by)
+        backup: Backup | None = None
+        try:
+            self._journal.write(self.name, CHANGING, host)
+            backup = survey.drawn.backup
+            step, backup = change_router(access, survey, self.name)
+            if step.is_done:
+                prepare_record(access, survey, self.name, self._by)
+            lost = self._watch([host], health, deadline) if step.is_done else {host: step.reason}
+        except BaseException as error:
+            if backup is None:
+                self._settle(host, words.UNTOUCHED, _broken_off(error))
+            else:
+                self._return_router(host, backup, _broken_off(error))
+            raise
+        if not lost:  # the journal says so: from here on the next run confirms it, too
+            take_record(access, self.name)
             self._settle(host, words.CONFIRMED)
             return ""
-        self._journal.write(self.name, "failed", host, reason=self._shown(lost[host]))
-        back = return_router(access, self.name, backup)
-        if back.is_done:
-            self._settle(host, words.ROLLED_BACK, lost[host])
+        if backup is None:
+            self._settle(host, words.REFUSED, step.reason)
         else:
-            self._settle(host, words.UNKNOWN, f"{lost[host]}; it did not go back: {back.reason}")
+            self._return_router(host, backup, lost[host])
         return self._too_many()
+
+    def _return_router(self, host: str, backup: Backup, why: str) -> None:
+        """Put back what was found on the router, at once."""
+        from tasks.opnsense import return_router
+
+        assert self._fleet.router is not None  # noqa: S101  # it was changed through it
+        with suppress(OutputError):  # the next run puts it back once more, and finds it so
+            self._journal.write(self.name, "failed", host, reason=self._shown(why))
+        back = return_router(self._fleet.router, self.name, backup)
+        if back.is_done:
+            self._settle(host, words.ROLLED_BACK, why)
+        else:
+            self._settle(host, words.UNKNOWN, f"{why}; it did not go back: {back.reason}")
 
     def _is_beyond(self, failed: Mapping[str, str]) -> bool:
         return bool(failed) and self._board.failures() + len(failed) > self._options.max_failures
@@ -476,6 +500,11 @@ class Rollout:
         return redact(text, (*self._secrets.values, *self._hidden))
 
 
+def _broken_off(error: BaseException) -> str:
+    said = f": {error}" if isinstance(error, GoldentoothError) else ""
+    return f"broken off: {type(error).__name__}{said}"
+
+
 def _where_it_ended(reason: str) -> str:
     """Return the outcome that a host's program speaks of: nothing of it is open there any more."""
     if "was taken back" in reason:
@@ -520,12 +549,13 @@ def _finish_router(entry: Entry, fleet: Fleet, journal: Writer) -> dict[str, str
     for host, event in entry.open_hosts.items():
         if fleet.router is None or not fleet.is_appliance(host):
             continue
+        from tasks.opnsense import return_router, take_record
+
         if event in _GOOD:
+            take_record(fleet.router, entry.deployment)
             found[host] = words.CONFIRMED
             journal.write(entry.deployment, words.CONFIRMED, host)
             continue
-        from tasks.opnsense import return_router
-
         step = return_router(fleet.router, entry.deployment)
         if step.is_lost:
             found[host] = f"{_NOT_KNOWN}: {step.reason}"

@@ -11,10 +11,11 @@ from nornir.core.task import Task
 from goldentooth.errors import TooSlowError
 from goldentooth.transports import Transport
 from goldentooth.transports.api_access import CONNECTION as API_CONNECTION
+from goldentooth.transports.api_access import access_of
 
 CONNECTION = "goldentooth_ssh"
-CONNECTIONS = {"opnsense": API_CONNECTION}
-"""What a platform is spoken to by, if not over SSH."""
+APPLIANCES = {"opnsense"}
+"""Platforms that are spoken to through an API, not over SSH."""
 
 
 def load_transport() -> None:
@@ -35,5 +36,13 @@ def transport_of(task: Task, deadline: float | None = None) -> Transport:
             "its turn did not come within the run's time\n"
             "    allow more (user_defined: transport: run_seconds), or more --workers"
         )
-    connection = CONNECTIONS.get(task.host.platform or "", CONNECTION)
-    return cast("Transport", task.host.get_connection(connection, task.nornir.config))
+    host, configuration = task.host, task.nornir.config
+    if host.platform not in APPLIANCES:
+        return cast("Transport", host.get_connection(CONNECTION, configuration))
+    if API_CONNECTION not in host.connections:
+        access = access_of(
+            host.name, host.hostname or "", host.get("opnsense_api"), host.get("mac")
+        )
+        stated = host.get_connection_parameters(API_CONNECTION).extras or {}
+        host.open_connection(API_CONNECTION, configuration, extras={**access, **stated})
+    return cast("Transport", host.connections[API_CONNECTION].connection)

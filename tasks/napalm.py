@@ -12,7 +12,7 @@ from goldentooth.check import CheckResult, Output, judge_all, unknown_all
 from goldentooth.compliance import SERVICE, Compliance, compliance_checks, is_frr_deployed
 from goldentooth.errors import TransportError, UsageError
 from goldentooth.fleet import prepared, run_for_all, stop_on_interrupt
-from tasks.connection import CONNECTIONS, transport_of
+from tasks.connection import APPLIANCES, transport_of
 
 if TYPE_CHECKING:
     from nornir.core.processor import Processor
@@ -165,7 +165,7 @@ def _driver(task: Task) -> Any:
     An OPNsense router is spoken to through its API.
     """
     host = task.host
-    if host.platform in CONNECTIONS:
+    if host.platform in APPLIANCES:
         from goldentooth.transports.napalm_shell import driver_over
 
         return driver_over(transport_of(task), host.name)

@@ -129,8 +129,8 @@ def backup_file(access: RouterAccess, deployment: str) -> Path:
 
 def change_router(
     access: RouterAccess, survey: RouterSurvey, deployment: str
-) -> tuple[Step, Backup]:
-    """Carry out the survey's plan; return how that went, and what goes back.
+) -> tuple[Step, Backup | None]:
+    """Carry out the survey's plan; return how that went, and what goes back: None if nothing.
 
     What is there is kept first: a process that is killed meanwhile can be followed by one that
     puts it back.
@@ -139,7 +139,7 @@ def change_router(
     try:
         result = apply_plan(access, survey)
     except GoldentoothError as error:
-        return Step(is_done=False, reason=str(error)), survey.drawn.backup
+        return Step(is_done=False, reason=str(error)), None  # it was not begun
     reason = "" if result.error is None else "; ".join(result.lines())
     return Step(is_done=result.error is None, reason=reason), result.backup
 
@@ -155,24 +155,54 @@ def return_router(access: RouterAccess, deployment: str, backup: Backup | None =
         return Step(is_done=False, reason="nothing was kept of it")
     except (GoldentoothError, OSError, ValueError, KeyError) as error:
         return Step(is_done=False, reason=str(error), is_lost=True)
-    if result.error is None:
-        return Step(is_done=True)
-    return Step(is_done=False, reason="; ".join(result.lines()), is_lost=True)
+    if result.error is not None:
+        return Step(is_done=False, reason="; ".join(result.lines()), is_lost=True)
+    drop_record(access, deployment)
+    return Step(is_done=True)
 
 
-def record_router(access: RouterAccess, survey: RouterSurvey, deployment: str, by: str) -> None:
-    """Keep what is intended as what was applied.
+def prepared_record(access: RouterAccess, deployment: str) -> Path:
+    """Return where the controller keeps the record of a deployment that is not confirmed yet."""
+    return access.record.parent / f"{access.network.router.name}-after-{deployment}.json"
+
+
+def prepare_record(access: RouterAccess, survey: RouterSurvey, deployment: str, by: str) -> None:
+    """Keep what a deployment has made of the router, for :func:`take_record`.
+
+    A process that is killed between its verdict and its record is followed by one that has it.
+
+    Raises:
+        OutputError: if it cannot be written.
+        TransportError: if the router, whose state is to be recorded, cannot be read.
+    """
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    host = access.network.router.name
+    if survey.back is None:
+        record = applied_bytes(survey.intended, host, deployment, at, by)
+    else:  # what is there now is another than the facts have
+        with access.connect() as transport:
+            now = replace(survey, live=transport.observe())
+        record = adopted_bytes(now, host, deployment, at, by)
+    keep(prepared_record(access, deployment), record.decode())
+
+
+def take_record(access: RouterAccess, deployment: str) -> None:
+    """Make the prepared record the router's; once it has been taken there is nothing to do.
 
     Raises:
         OutputError: if it cannot be written.
     """
-    if survey.back is not None:  # what is there now is another than the facts have
-        with access.connect() as transport:
-            adopt_router(access, replace(survey, live=transport.observe()), deployment, by)
+    try:
+        prepared_record(access, deployment).replace(access.record)
+    except FileNotFoundError:
         return
-    at = datetime.now(UTC).isoformat(timespec="seconds")
-    host = access.network.router.name
-    keep(access.record, applied_bytes(survey.intended, host, deployment, at, by).decode())
+    except OSError as error:
+        raise OutputError(f"{access.record} cannot be written: {error.strerror}") from error
+
+
+def drop_record(access: RouterAccess, deployment: str) -> None:
+    """Forget the prepared record of a deployment that has been taken back."""
+    prepared_record(access, deployment).unlink(missing_ok=True)
 
 
 def adopt_router(access: RouterAccess, survey: RouterSurvey, deployment: str, by: str) -> None:

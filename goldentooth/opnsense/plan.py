@@ -105,12 +105,14 @@ class Call:
 class Backup:
     """What a plan's objects and settings were before; None for an object that was not there.
 
+    ``touched`` are the fields that the plan changes of an object that is there: only they go back.
     A secret is in it only as long as it is in memory: :meth:`as_dict` leaves it out.
     """
 
     settings: Mapping[str, Values] = field(repr=False)
     items: Mapping[str, tuple[Kind, Values] | None] = field(repr=False)
     kinds: Mapping[str, Kind] = field(repr=False)
+    touched: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     history: str | None = None
     """The router's own copy of its whole configuration before (System: Configuration: History)."""
 
@@ -123,6 +125,7 @@ class Backup:
                 uuid: {
                     "kind": kind.title,
                     "values": None if was is None else _without_secrets(was[1]),
+                    "touched": list(self.touched.get(uuid, ())),
                 }
                 for uuid, kind in self.kinds.items()
                 for was in [self.items[uuid]]
@@ -141,6 +144,11 @@ class Backup:
                 for uuid, entry in stored["items"].items()
             },
             kinds=kinds,
+            touched={
+                uuid: tuple(names)
+                for uuid, entry in stored["items"].items()
+                if (names := entry.get("touched"))
+            },
             history=stored["history"],
         )
 
@@ -270,7 +278,7 @@ def plan(intended: Intended, live: Live) -> Plan:
 def restore_plan(backup: Backup, live: Live) -> Plan:
     """Return how the objects and settings of ``backup`` become again what they were."""
     wanted = {
-        uuid: None if was is None else _Wanted(was[0], was[1], {})
+        uuid: None if was is None else _before(backup, uuid, *was, is_there=uuid in live.items)
         for uuid, was in backup.items.items()
     }
     drawn = _Drawing(live, wanted, {}, backup.settings, {})
@@ -287,6 +295,12 @@ def restore_plan(backup: Backup, live: Live) -> Plan:
         obstacles=tuple(drawn.obstacles()),
         notes=tuple(lost),
     )
+
+
+def _before(backup: Backup, uuid: str, kind: Kind, values: Values, *, is_there: bool) -> _Wanted:
+    """Return an object as it was; of one that is there, what the plan has touched."""
+    names = {*backup.touched.get(uuid, values), *kind.names} if is_there else set(values)
+    return _Wanted(kind, {name: values[name] for name in values if name in names}, {})
 
 
 @dataclass(frozen=True)
@@ -339,6 +353,11 @@ class _Drawing:
                 for uuid, kind in touched.items()
             },
             kinds=touched,
+            touched={
+                uuid: tuple(self._changed(uuid, want))
+                for uuid in touched
+                if (want := self.wanted[uuid]) is not None and uuid in items
+            },
         )
 
     def obstacles(self) -> Iterable[str]:

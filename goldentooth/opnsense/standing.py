@@ -180,7 +180,7 @@ def plan_router(
         detail = "saved, not live: reconfigure"
         changes.append(deployment.Change(deployment.Action.LOAD, SERVICE, pending, detail))
     blocked += [
-        drift.Item(SERVICE, "the plan", DriftState.CONFLICT, obstacle)
+        drift.Item(SERVICE, f"the plan: {obstacle}", DriftState.CONFLICT)
         for obstacle in survey.drawn.obstacles
     ]
     return deployment.HostPlan(

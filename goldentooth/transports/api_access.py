@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from goldentooth.facts import OpnsenseApi
-from goldentooth.model import Node
+from collections.abc import Mapping
+from typing import Any
 
 CONNECTION = "goldentooth_opnsense"
 """Nornir's connection to it; its ``extras`` are what :func:`access_of` gives, and bounds."""
 
+FOLDER = "folder"
+"""Setting of ``user_defined`` that names the project's folder, where files of secrets are."""
 
-def access_of(node: Node, folder: Path) -> dict[str, str | None]:
-    """Return the way to the API of ``node``; key and secret are references still.
 
-    ``folder`` is the project's, from which ``ca`` and secrets in files are looked for.
+def access_of(
+    name: str, address: str, stated: Mapping[str, Any] | None, mac: str | None
+) -> dict[str, str | None]:
+    """Return the way to the API of a host: key and secret are references still.
+
+    ``stated`` is its ``opnsense_api``, as it is written.
     """
-    api = node.facts.opnsense_api or OpnsenseApi()
-    return {
-        "url": api.url or f"https://{node.address}",
-        "key": api.key,
-        "secret": api.secret,
-        "ca": str(folder / api.ca) if api.ca else None,
-        "host_name": node.name,
-        "mac": node.facts.mac,
-        "folder": str(folder),
-    }
+    from msgspec import convert, to_builtins
+
+    from goldentooth.facts import OpnsenseApi
+
+    api = to_builtins(convert(stated or {}, OpnsenseApi))
+    return {**api, "url": api["url"] or f"https://{address}", "host_name": name, "mac": mac}

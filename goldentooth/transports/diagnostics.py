@@ -26,6 +26,7 @@ from goldentooth.errors import (
 from goldentooth.opnsense.diagnostics import PING, Job, NoAnswerError, Show, find_show, read_jobs
 from goldentooth.secrets import SecretError, Secrets
 from goldentooth.transports import Command, File, HostFile
+from goldentooth.transports.api_access import FOLDER
 from goldentooth.transports.bounds import take_bounds
 from goldentooth.transports.opnsense import OpnsenseTransport
 
@@ -61,8 +62,8 @@ class OpnsenseConnection:
     """Nornir connection plugin: ``host.get_connection("goldentooth_opnsense", config)``.
 
     Connection options (``extras``): what
-    :func:`~goldentooth.transports.api_access.access_of` gives, which a project puts there for its
-    router, and the bounds.
+    :func:`~goldentooth.transports.api_access.access_of` gives, which
+    :func:`tasks.connection.transport_of` takes from the host's facts, and the bounds.
     """
 
     def open(  # noqa: PLR0917  # Nornir's interface
@@ -83,9 +84,10 @@ class OpnsenseConnection:
         """
         options = dict(extras or {})
         bounds = take_bounds(options, configuration)
-        secrets = Secrets(Path(options.get("folder", ".")))
+        settings = configuration.user_defined if configuration else {}
+        folder = Path(settings.get(FOLDER, "."))
         try:
-            api = OpnsenseTransport.of(options, secrets, bounds)
+            api = OpnsenseTransport.of(options, Secrets(folder), folder, bounds)
         except SecretError as error:
             raise TransportError(str(error)) from error
         self.connection = DiagnosticsTransport(api, bounds)

@@ -24,6 +24,8 @@ from html import unescape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from msgspec import to_builtins
+
 from goldentooth.errors import (
     AuthenticationError,
     GoldentoothError,
@@ -56,10 +58,11 @@ if TYPE_CHECKING:
 
 READ_ATTEMPTS = 3
 CONFIRM_ATTEMPTS = 4
+RESTORE_ATTEMPTS = 3
 BACKOFF_SECONDS = 0.3
 """Before the second attempt; twice as long before each further one."""
-RECONFIGURE_SECONDS = 90.0
-"""A reconfigure writes templates and reloads FRR before it answers."""
+RECONFIGURE_SECONDS = 300.0
+"""A reconfigure writes templates and reloads FRR, line by line, before it answers."""
 ANSWER_LIMIT = 16 * 1024 * 1024
 
 _PLUGIN = "install the plugin os-frr on the router (System: Firmware: Plugins)"
@@ -165,13 +168,22 @@ class OpnsenseTransport:
             SecretError: if key or secret cannot be had.
             TransportError: if ``ca`` cannot be read.
         """
-        return cls.of(access_of(network.router, folder), secrets, bounds)
+        node = network.router
+        api = to_builtins(node.facts.opnsense_api)
+        access = access_of(node.name, str(node.address), api, node.facts.mac)
+        return cls.of(access, secrets, folder, bounds)
 
     @classmethod
     def of(
-        cls, access: Mapping[str, str | None], secrets: Secrets, bounds: Bounds | None = None
+        cls,
+        access: Mapping[str, str | None],
+        secrets: Secrets,
+        folder: Path,
+        bounds: Bounds | None = None,
     ) -> Self:
         """Return the way that :func:`~goldentooth.transports.api_access.access_of` describes.
+
+        ``ca`` is looked for from ``folder`` on.
 
         Raises:
             SecretError: if key or secret cannot be had.
@@ -183,7 +195,7 @@ class OpnsenseTransport:
             url=str(access["url"]),
             key=secrets.resolve(str(access["key"])),
             secret=secrets.resolve(str(access["secret"])),
-            ca=Path(ca) if (ca := access.get("ca")) else None,
+            ca=folder / ca if (ca := access.get("ca")) else None,
             host_name=str(access["host_name"]),
             mac=access.get("mac"),
             bounds=bounds,
@@ -320,6 +332,14 @@ class OpnsenseTransport:
             TransportError: if the router cannot be read before; nothing was changed.
             ChangedMeanwhileError: if something that others use would have to be deleted.
         """
+        for _ in range(RESTORE_ATTEMPTS):
+            result = self._restore(backup, progress)
+            # what was still under way when it was broken off may have come after it
+            if result.error or not restore_plan(backup, self.observe()).changes:
+                break
+        return result
+
+    def _restore(self, backup: Backup, progress: Callable[[Call], None]) -> ApplyResult:
         drawn = restore_plan(backup, self.observe())
         if drawn.obstacles:
             raise ChangedMeanwhileError("it cannot be put back: " + drawn.obstacles[0])

@@ -155,6 +155,7 @@ class Drill:
         waits: Iterable[str] = (),
         shells: Mapping[str, str] | None = None,
         env: Mapping[str, str] | None = None,
+        interrupt: str = "",
     ) -> None:
         """Start a command line; see ``deploy_stage.Stops``."""
         for name in ("answer", "waiting", "points"):
@@ -168,6 +169,7 @@ class Drill:
                 "waits": list(waits),
                 "shells": dict(shells or {}),
                 "environment": dict(env or {}),
+                "interrupt": interrupt,
             }
         )
 

@@ -1,8 +1,8 @@
 """Where deployments are played: the command line on a twin, with a service made for the play.
 
 `main` runs on the operator's machine. For every line of input it forks a process that is the
-command line in everything but two things: its only service is the one of ``toy.json`` in the
-current folder, and it stops where it is told to. Forking saves Python's start each time.
+command line in everything but two things: its only service is the one of ``toy.json``, if there is
+one in the current folder, and it stops where it is told to. Forking saves Python's start each time.
 """
 # ruff: noqa: ARG002  # the interface of a service
 
@@ -97,13 +97,22 @@ class Holds(Check):
 class Stops:
     """Points of a deployment at which it is killed, or waits until it may go on.
 
-    A point is ``before`` or ``after`` a line of the journal (``activated fenn``) or a round trip
-    (``@arm``, ``checks``); a kill can also be some tenths of a second ``within`` a round trip.
-    ``shells`` are lines for this machine's shell, by point.
+    A point is ``before`` or ``after`` a line of the journal (``activated fenn``), a round trip
+    (``@arm``, ``checks``) or a write to the router's API (``write 1``); a kill can also be some
+    tenths of a second ``within`` a round trip. ``shells`` are lines for this machine's shell, by
+    point. At ``interrupt`` Ctrl-C is pressed.
     """
 
-    def __init__(self, folder: Path, kill: str, waits: list[str], shells: dict[str, str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        kill: str,
+        waits: list[str],
+        shells: dict[str, str],
+        interrupt: str = "",
+    ) -> None:
         self._folder, self._kill, self._waits, self._shells = folder, kill, waits, shells
+        self._interrupt, self._writes = interrupt, 0
         self._log = (folder / "points").open("a")
 
     def at(self, point: str) -> None:
@@ -113,6 +122,9 @@ class Stops:
             subprocess.run(["sh", "-c", self._shells[point]], check=True)
         if point == self._kill:
             os.kill(os.getpid(), signal.SIGKILL)
+        if point == self._interrupt:
+            self._interrupt = ""
+            os.kill(os.getpid(), signal.SIGINT)
         if point in self._waits:
             self._waits.remove(point)
             waiting = self._folder / "waiting"
@@ -134,8 +146,10 @@ class Stops:
         """Put them into the program."""
         from goldentooth.journal import Writer
         from goldentooth.rollout import Fleet
+        from goldentooth.transports.opnsense import OpnsenseTransport
 
         write, step, stage, verify = Writer.write, Fleet.step, Fleet.stage, Fleet.verify
+        write_call = OpnsenseTransport._write
 
         def stopped_write(
             writer: Writer, deployment: str, event: str, host: str = "", **detail: Any
@@ -147,6 +161,11 @@ class Stops:
             verb = next(iter(hosts.values()))[0].line.split()[0]
             return self.around(verb, lambda: step(fleet, hosts))
 
+        def stopped_call(router: OpnsenseTransport, call: Any) -> Any:
+            self._writes += 1
+            return self.around(f"write {self._writes}", lambda: write_call(router, call))
+
+        OpnsenseTransport._write = stopped_call
         Writer.write = stopped_write
         Fleet.step = stopped_step
         Fleet.stage = lambda fleet, stagings: self.around("@stage", lambda: stage(fleet, stagings))
@@ -163,11 +182,13 @@ def play(request: dict[str, Any]) -> None:
     import goldentooth.project
     from runbooks.cli import main as command_line
 
-    toy = Toy(json.loads((folder / "toy.json").read_text()))
-    goldentooth.project.all_services = lambda: (toy,)
-    quorum = toy.spec.get("quorum")
-    Holds.quorum = Fraction(quorum) if quorum else None
-    Stops(folder, request["kill"], request["waits"], request["shells"]).put()
+    if (folder / "toy.json").exists():
+        toy = Toy(json.loads((folder / "toy.json").read_text()))
+        goldentooth.project.all_services = lambda: (toy,)
+        quorum = toy.spec.get("quorum")
+        Holds.quorum = Fraction(quorum) if quorum else None
+    stops = ("kill", "waits", "shells", "interrupt")
+    Stops(folder, *(request[each] for each in stops)).put()
     os._exit(_flushed(command_line(request["argv"])))
 
 

@@ -14,6 +14,7 @@ import yaml
 from goldentooth.twin import Twin, remove_twin
 from goldentooth.twin.opnsense import set_faults
 from goldentooth.twin.stand_in_secrets import api_credentials
+from tests.namespaces import eventually
 from tests.sites import ROOT, Site
 from tests.twin.deploy_drill import Done, Drill, Stage
 
@@ -84,6 +85,7 @@ class RouterDrill(Drill):
 
     def end(self) -> Done:
         """Wait for the end; the API's key and secret are in nothing that was said or kept."""
+        eventually((self.folder / "answer").exists, 900)
         done = super().end()
         kept = [file.read_text() for file in (self.folder / "journal").rglob("*") if file.is_file()]
         for text in (done.stdout, done.stderr, *kept):

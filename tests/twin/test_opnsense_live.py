@@ -18,13 +18,12 @@ pytestmark = pytest.mark.root
 
 _GATHER = """
 import json, sys
-from pathlib import Path
 from goldentooth import open_project
-from goldentooth.transports.diagnostics import OpnsenseConnection
+from tasks.read import read_commands
 
-host = open_project(sys.argv[1]).nornir.inventory.hosts["router"]
-router = host.get_connection("goldentooth_opnsense", None)
-print(json.dumps([output.text for output in router.gather(sys.argv[2:])]))
+lines = sys.argv[2:]
+found = read_commands(open_project(sys.argv[1]), {"router": lines})["router"]
+print(json.dumps([found[line].text for line in lines]))
 """
 
 

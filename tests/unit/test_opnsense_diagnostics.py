@@ -284,7 +284,6 @@ def _open(router: SimulatedRouter, **changes: Any) -> OpnsenseConnection:
         "secret": "${env:SECRET}",
         "ca": str(router.authority.certificate),
         "host_name": "router",
-        "folder": str(router.folder),
     }
     connection.open(None, None, None, None, None, extras | changes)
     return connection

@@ -442,3 +442,111 @@ def test_an_independent_client_finds_its_way(router: SimulatedRouter) -> None:
     assert router.config["bgp"]["lists"]["neighbors.neighbor"] == {}
     assert post(router, "quagga/service/reconfigure") == {"status": "ok"}
     assert "ip prefix-list POOL seq 5 permit 10.4.11.0/24 le 32" in router.routing.running
+
+
+# -- what the box says of itself -------------------------------------------------------------
+
+HOPS = [
+    {"ip": "10.4.0.11", "interfaceName": "lo", "fib": True},
+    {"directlyConnected": True, "interfaceName": "eth9", "fib": True},
+]
+ROUTE = {"prefix": "10.4.11.5/32", "protocol": "bgp", "nexthops": HOPS}
+
+
+def test_what_frr_says_is_under_response_and_its_empty_objects_are_lists(
+    router: SimulatedRouter,
+) -> None:
+    router.routing.shown["bgp summary"] = {"ipv4Unicast": {"as": 64500, "peers": {}}}
+    assert get(router, "quagga/diagnostics/bgpsummary") == {
+        "response": {"ipv4Unicast": {"as": 64500, "peers": []}}
+    }
+    assert get(router, "quagga/diagnostics/bgpneighbors") == {"response": []}
+
+
+def test_a_route_has_a_row_for_each_next_hop(router: SimulatedRouter) -> None:
+    router.routing.shown["ip route"] = {"10.4.11.5/32": [ROUTE]}
+    answer = get(router, "quagga/diagnostics/search_generalroute4")
+    assert (answer["total"], answer["rowCount"], answer["current"]) == (2, 2, 1)
+    first, second = answer["rows"]
+    assert (first["via"], first["interfaceDescr"], first["prefix"]) == (
+        *("10.4.0.11", "LAN"),
+        "10.4.11.5/32",
+    )
+    assert (second["via"], second["interfaceDescr"]) == ("Directly Attached", "")
+    assert "nexthops" not in first
+
+
+def test_rows_come_a_page_at_a_time(router: SimulatedRouter) -> None:
+    router.routing.shown["ip route"] = {"10.4.11.5/32": [ROUTE]}
+    path = "quagga/diagnostics/searchGeneralroute4"
+    page = post(router, path, {"rowCount": 1, "current": 2})
+    assert (page["total"], page["rowCount"], page["current"]) == (2, 1, 2)
+    assert page["rows"][0]["via"] == "Directly Attached"
+    assert post(router, path, {"rowCount": -1})["rowCount"] == 2
+    assert post(router, path, {"searchPhrase": "10.4.0.11"})["total"] == 1
+
+
+def test_a_path_carries_what_stands_above_all_paths(router: SimulatedRouter) -> None:
+    hop = {"ip": "10.4.0.11", "used": True}
+    path = {"network": "10.4.11.5/32", "path": "", "pathFrom": "internal", "nexthops": [hop]}
+    table = {"routerId": "10.4.0.1", "localAS": 64500, "routes": {"10.4.11.5/32": [path]}}
+    router.routing.shown["bgp ipv4"] = table
+    answer = get(router, "quagga/diagnostics/searchBgproute4")
+    assert answer["subtitle"] == "routerId : 10.4.0.1 , localAS : 64500"
+    (row,) = answer["rows"]
+    assert (row["path"], row["internal"], row["localAS"]) == ("Internal", True, 64500)
+
+
+def test_bfd_sessions_are_read_off_the_brief_table(router: SimulatedRouter) -> None:
+    brief = (
+        "Session count: 1\nSessionId  LocalAddress  PeerAddress  Status\n"
+        "=========  ============  ===========  ======\n42  10.4.0.1  10.4.0.11  up\n"
+    )
+    router.routing.shown["bfd peers brief"] = brief
+    router.routing.shown["bfd peers"] = [{"peer": "10.4.0.11", "status": "up"}]
+    (row,) = get(router, "quagga/diagnostics/bfdsummary")["rows"]
+    assert row == {"id": "42", "local": "10.4.0.1", "peer": "10.4.0.11", "status": "up"}
+    peers = get(router, "quagga/diagnostics/bfdneighbors")["response"]
+    assert peers == {"10.4.0.11": {"peer": "10.4.0.11", "status": "up"}}
+
+
+def test_a_ping_is_a_job_that_is_made_started_seen_and_removed(router: SimulatedRouter) -> None:
+    settings = {"hostname": "127.0.0.1", "description": "by hand"}
+    made = post(router, "diagnostics/ping/set", {"ping": {"settings": settings}})
+    assert made["result"] == "ok"
+    job = made["uuid"]
+    (row,) = get(router, "diagnostics/ping/searchJobs")["rows"]
+    assert (row["id"], row["status"], row["send"]) == (job, "stopped", None)
+    assert post(router, f"diagnostics/ping/start/{job}") == {"status": "ok"}
+    assert post(router, f"diagnostics/ping/start/{job}")["status"] == "failed"
+    assert get(router, f"diagnostics/ping/remove/{job}") == {"status": "failed"}
+    assert post(router, f"diagnostics/ping/remove/{job}") == {
+        "status": "ok",
+        "stopped_processes": 1,
+    }
+    assert post(router, f"diagnostics/ping/start/{job}") == {"status": "failed"}
+
+
+def test_a_ping_to_nowhere_is_not_made(router: SimulatedRouter) -> None:
+    answer = post(router, "diagnostics/ping/set", {"ping": {"settings": {"hostname": "-f x"}}})
+    assert answer["result"] == "failed"
+    assert list(answer["validations"]) == ["ping.settings.hostname"]
+
+
+def test_an_assigned_interface_has_its_addresses_with_their_length(
+    router: SimulatedRouter,
+) -> None:
+    rows = get(router, "interfaces/overview/interfaces_info")["rows"]
+    (own,) = (row for row in rows if row["device"] == "lo")
+    assert (own["identifier"], own["description"], own["addr4"]) == ("lan", "LAN", "127.0.0.1/8")
+    assert own["ipv4"][0] == {"ipaddr": "127.0.0.1/8"}
+    others = [row for row in rows if row["device"] != "lo"]
+    assert all(row["description"] == "Unassigned Interface" for row in others)
+
+
+def test_plugins_are_installed_or_only_to_be_had(router: SimulatedRouter) -> None:
+    plugins = get(router, "core/firmware/info")["plugin"]
+    assert {each["name"]: each["installed"] for each in plugins} == {
+        "os-ddclient": "0",
+        "os-frr": "1",
+    }

@@ -15,6 +15,7 @@ The faults' file is looked at with every request; it may hold
 - ``fail_at``: the number of the write (from 1) that is answered with 500 and not made
 - ``cut_at``: the number of the write after which the connection is cut instead of an answer
 - ``fail_all``: every write is answered with 500
+- ``late_at``, ``late``: the number of the write that is made, and answered so many seconds later
 - ``edit_at``, ``edit``: the number of the write before which somebody makes another one through
   the web interface: ``{"path": "quagga/bgp/setNeighbor/…", "values": {…}}``
 - ``expired``: the expired certificate is shown
@@ -150,6 +151,8 @@ class Simulator:
             status, body = self.api.answer(request)
             if number and number == faults.get("cut_at"):
                 return None
+            if number and number == faults.get("late_at"):
+                time.sleep(float(faults["late"]))
             if faults.get("drop") or faults.get("add"):
                 body = _other_version(body, faults.get("drop", ()), faults.get("add", ()))
             return status, body
