@@ -201,32 +201,6 @@ def test_a_run_that_fails_half_way_is_made_whole_by_the_next(bare: Twin, config:
     assert again["left"]["calls"] == []
 
 
-def test_both_platforms_end_in_the_same_sessions_and_routes(
-    twin: Twin, network: Network, artifacts: Path
-) -> None:
-    """The router's own templates and the plugin's, one after the other, on the same FRR."""
-    through_api = (running_sessions(twin), kernel_routes(twin))
-    conf = (artifacts / "_twin/router/etc/frr/frr.conf").read_bytes()
-    saved = twin.exec("router", ["cat", "/etc/frr/frr.conf"]).stdout
-    try:
-        reload(twin, conf)
-        assert wait_for(lambda: set(sessions(twin).values()) == {"Established"})
-        assert wait_for(lambda: kernel_routes(twin) == through_api[1]), kernel_routes(twin)
-        assert running_sessions(twin) == through_api[0]
-    finally:
-        reload(twin, saved)
-        twin.wait(timeout=120)
-
-
-def reload(twin: Twin, conf: bytes) -> None:
-    new = "/tmp/new.conf"
-    script = (
-        f"cat >{new} && /usr/lib/frr/frr-reload.py --reload {new} && cp {new} /etc/frr/frr.conf"
-    )
-    done = twin.exec("router", ["sh", "-c", script], stdin=conf)
-    assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
-
-
 def running_sessions(twin: Twin) -> dict[str, Any]:
     """What FRR has of each session, wherever its configuration says so."""
     done = twin.exec("router", ["vtysh", "-c", "show bgp neighbors json"])
