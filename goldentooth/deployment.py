@@ -84,6 +84,10 @@ class Health:
         """Return what is good in ``results``."""
         return cls(frozenset(r.check.id for r in results if r.outcome.state is State.PASSED))
 
+    def still(self, results: Iterable[CheckResult]) -> Health:
+        """Return what of it is good in ``results``."""
+        return Health(self.good & Health.of(results).good)
+
     def lost(self, results: Iterable[CheckResult]) -> tuple[CheckResult, ...]:
         """Return the checks that were good and are not."""
         return tuple(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,6 +17,8 @@ from getpass import getuser
 from pathlib import Path
 from socket import gethostname
 from typing import Any
+
+import msgspec
 
 from goldentooth.errors import DeploymentError, OutputError
 
@@ -45,7 +47,7 @@ class Event:
     deployment: str
     event: str
     host: str = ""
-    detail: Mapping[str, Any] = field(default_factory=dict)
+    detail: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -120,15 +122,8 @@ class Journal:
             raise OutputError(f"{self.path} cannot be read: {error.strerror}") from error
         for line in lines:
             try:
-                fields = json.loads(line)
-                yield Event(
-                    fields["at"],
-                    fields["deployment"],
-                    fields["event"],
-                    fields.get("host", ""),
-                    fields.get("detail", {}),
-                )
-            except (ValueError, KeyError, TypeError):
+                yield msgspec.json.decode(line, type=Event)
+            except msgspec.DecodeError:
                 continue
 
     @contextmanager
@@ -149,13 +144,28 @@ class Journal:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise DeploymentError(self._who_holds()) from None
+            self._say_who_holds()
             yield Writer(file.fileno(), needs_newline=self._ends_cut_off())
 
+    @property
+    def _holder(self) -> Path:
+        return self.path.with_name("holder")
+
+    def _say_who_holds(self) -> None:
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        try:
+            self._holder.write_text(f"by {operator()} since {at}\n", encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"{self._holder} cannot be written: {error.strerror}") from error
+
     def _who_holds(self) -> str:
-        last = self.entries()[-1:]
-        who = f" by {last[0].began.detail.get('by')} since {last[0].began.at}" if last else ""
+        try:
+            who = self._holder.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            who = ""
         return (
-            f"another deployment is under way from here{who}\n    wait for it to end ({self.path})"
+            f"another deployment is under way from here{' ' if who else ''}{who}\n"
+            f"    wait for it to end ({self.path})"
         )
 
     def _ends_cut_off(self) -> bool:

@@ -37,6 +37,26 @@ if TYPE_CHECKING:
 FORMAT = "goldentooth-net/plan/1"
 
 
+@dataclass(frozen=True)
+class Scope:
+    """What a plan is for: the selection, and whether what was changed by hand is overwritten."""
+
+    hosts: Sequence[str] = ()
+    groups: Sequence[str] = ()
+    services: Sequence[str] = ()
+    overwrite: bool = False
+
+    @property
+    def selection(self) -> dict[str, list[str]]:
+        """Return the selectors that are given, as keywords of :meth:`Project.plan`."""
+        chosen = {"hosts": self.hosts, "groups": self.groups, "services": self.services}
+        return {key: list(names) for key, names in chosen.items() if names}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON takes it."""
+        return {**self.selection, "overwrite": self.overwrite}
+
+
 class Action(Enum):
     """What happens to one file."""
 

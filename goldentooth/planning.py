@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from shlex import quote
 from time import monotonic
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from goldentooth.adoption import HostAdoption, Taken, adopt_host
 from goldentooth.applied import KEY, Baseline, BaselineError, read_baseline, read_record
@@ -15,7 +18,15 @@ from goldentooth.deployment import CONFIRMED, UNCHANGED, Options, Outcome
 from goldentooth.drift import DriftState, HostDrift
 from goldentooth.errors import DeploymentError
 from goldentooth.journal import Journal, Writer, operator
-from goldentooth.plan import FORMAT, HostPlan, Sources, plan_host, plan_return, rotated_secrets
+from goldentooth.plan import (
+    FORMAT,
+    HostPlan,
+    Scope,
+    Sources,
+    plan_host,
+    plan_return,
+    rotated_secrets,
+)
 from goldentooth.report.plan import DeployReport, Plan
 from goldentooth.report.table import counted
 from goldentooth.rollout import Fleet, Rollout, finish, new_key, new_name
@@ -36,11 +47,10 @@ _ADOPT_SECONDS = 60
 def plan_hosts(
     project: Project,
     surveys: Mapping[str, HostSurvey],
-    services: Sequence[str],
+    scope: Scope,
     started: datetime,
     clock: float,
     *,
-    overwrite: bool,
     secrets: Filler | None,
 ) -> Plan:
     """Return the plan for hosts that have been surveyed.
@@ -69,13 +79,13 @@ def plan_hosts(
             return frozenset()
 
     pristine = _pristine(project.fleet(), surveys)
-    chosen = project.services(services)
+    chosen = project.services(scope.services)
     plans = []
     for host, survey in surveys.items():
         if survey.router is not None:
             from goldentooth.opnsense.standing import plan_router  # only for such a router
 
-            plans.append(plan_router(host, survey.drift, survey.router, overwrite=overwrite))
+            plans.append(plan_router(host, survey.drift, survey.router, overwrite=scope.overwrite))
             continue
         baseline = _baseline(host, survey)
         artifacts = {artifact.path: artifact for artifact in survey.artifacts}
@@ -90,10 +100,12 @@ def plan_hosts(
         )
         node = project.network.nodes[host]
         plans.append(
-            plan_host(project.network, node, chosen, survey.drift, sources, overwrite=overwrite)
+            plan_host(
+                project.network, node, chosen, survey.drift, sources, overwrite=scope.overwrite
+            )
         )
     broke_off = tuple(e.deployment for e in project.journal.entries() if e.is_open)
-    return Plan(tuple(plans), started, monotonic() - clock, broke_off, tuple(notes))
+    return Plan(tuple(plans), started, monotonic() - clock, broke_off, tuple(notes), scope)
 
 
 def _baseline(host: str, survey: HostSurvey) -> Baseline | None:
@@ -197,22 +209,58 @@ def _refuse_blocked(plan: Plan, options: Options) -> None:
         )
 
 
-def refuse_other_plan(plan: Plan, expected: Mapping[str, Any]) -> None:
-    """Refuse a plan that is not the expected one, a saved plan's ``to_dict()``.
+class _SavedHost(msgspec.Struct):
+    host: str
 
-    Raises:
-        DeploymentError: if the format is not known, or a host's part is another by now.
-    """
-    if expected.get("format") != FORMAT:
-        raise DeploymentError(f"the saved plan's format is not {FORMAT}: make it again with --out")
-    saved = {host.get("host"): host for host in expected.get("hosts", ())}
-    now = {host["host"]: host for host in json.loads(json.dumps(plan.to_dict()))["hosts"]}
-    moved = [name for name in (saved | now) if saved.get(name) != now.get(name)]
-    if moved:
-        raise DeploymentError(
-            f"nothing was changed: the plan was made for another state of {', '.join(moved)}\n"
-            "    plan again, look at it, and commit that"
-        )
+
+class _Saved(msgspec.Struct):
+    """What has to be there in a saved plan."""
+
+    format: str
+    scope: Scope
+    hosts: list[_SavedHost]
+
+
+@dataclass(frozen=True)
+class SavedPlan:
+    """A plan as it was saved: what for, and each host's part, as :meth:`Plan.to_dict` has them."""
+
+    scope: Scope
+    hosts: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def of(cls, saved: Any) -> SavedPlan:
+        """Return the plan in what was read from a file, or in a plan's ``to_dict()``.
+
+        Raises:
+            DeploymentError: if it is none of this format.
+        """
+        try:
+            known = msgspec.convert(saved, _Saved)
+        except msgspec.ValidationError as error:
+            raise DeploymentError(
+                f"this is not a saved plan: {error}\n    make one with `deploy --out`"
+            ) from None
+        if known.format != FORMAT:
+            raise DeploymentError(
+                f"the saved plan's format is not {FORMAT}\n    make it again with `deploy --out`"
+            )
+        parts = json.loads(json.dumps(saved["hosts"]))
+        return cls(known.scope, {part["host"]: part for part in parts})
+
+    def refuse_other(self, plan: Plan) -> None:
+        """Refuse a plan that is not this one.
+
+        Raises:
+            DeploymentError: if a host's part is another by now.
+        """
+        now = SavedPlan.of(plan.to_dict()).hosts
+        moved = [name for name in {**self.hosts, **now} if self.hosts.get(name) != now.get(name)]
+        if moved:
+            raise DeploymentError(
+                f"nothing was changed: the plan was made for another state of {', '.join(moved)}\n"
+                "    plan again, look at it, and commit that"
+            )
 
 
 def adoptions(surveys: Mapping[str, HostSurvey]) -> tuple[HostAdoption, ...]:

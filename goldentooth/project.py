@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from goldentooth.history import DriftHistory
     from goldentooth.journal import Journal
     from goldentooth.notify import Hooks
+    from goldentooth.planning import SavedPlan
     from goldentooth.rehearsal import Rehearsal
     from goldentooth.report.checks import VerifyReport
     from goldentooth.report.discovery import DiscoveryReport
@@ -520,15 +521,15 @@ class Project:
             RenderError: if what is intended cannot be made.
             SecretError: if one of the given ``secrets`` cannot be had.
         """
+        from goldentooth.plan import Scope
         from goldentooth.planning import plan_hosts
 
         started, clock = datetime.now(UTC), monotonic()
         surveys = self.survey(
             hosts=hosts, groups=groups, services=services, workers=workers, processors=processors
         )
-        return plan_hosts(
-            self, surveys, services, started, clock, overwrite=overwrite, secrets=secrets
-        )
+        scope = Scope(hosts, groups, services, overwrite)
+        return plan_hosts(self, surveys, scope, started, clock, secrets=secrets)
 
     def deploy(
         self,
@@ -538,14 +539,15 @@ class Project:
         services: Sequence[str] = (),
         overwrite: bool = False,
         options: Options | None = None,
-        expected: Mapping[str, Any] | None = None,
+        expected: SavedPlan | None = None,
+        workers: int | None = None,
         say: Callable[[str], None] = lambda _: None,
         secrets: Filler | None = None,
         journal: Journal | None = None,
     ) -> DeployReport:
         """Bring the hosts to what is intended; each gets back by itself if that goes wrong.
 
-        ``expected`` is a plan's ``to_dict()``: nothing else than that is done. ``say`` is given
+        ``expected`` is a plan: nothing else than that is done. ``say`` is given
         a line whenever something has been reached. ``secrets`` and ``journal`` are the
         project's own by default.
 
@@ -553,16 +555,16 @@ class Project:
             DeploymentError: if it cannot begin; nothing has been changed.
         """
         from goldentooth.deployment import Options
-        from goldentooth.planning import deploy, refuse_other_plan
+        from goldentooth.planning import deploy
         from goldentooth.secrets import Secrets
 
         filler = secrets or Secrets(self.folder)
         chosen: dict[str, Any] = {"hosts": hosts, "groups": groups, "services": services}
 
         def plan() -> Plan:
-            made = self.plan(**chosen, overwrite=overwrite, secrets=filler)
+            made = self.plan(**chosen, overwrite=overwrite, secrets=filler, workers=workers)
             if expected is not None:
-                refuse_other_plan(made, expected)
+                expected.refuse_other(made)
             return made
 
         what = {key: list(value) for key, value in chosen.items() if value}

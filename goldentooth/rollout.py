@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets as randomness
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic, sleep
@@ -52,6 +52,8 @@ _WHY_BYTES = 1000
 _LARGEST = OUTPUT_LIMIT // 2
 """Bytes that are sent to one host: live files and their copies must fit into one answer."""
 _POLL_SECONDS = 0.5
+_PATIENCE_SECONDS = 15
+"""Seconds that a quorum is waited for after a host has failed and gone back."""
 
 
 def new_name() -> str:
@@ -145,6 +147,8 @@ class Rollout:
         self._by = by
         self._hidden = frozenset(word for plan in plans for word in plan.hidden)
         self._board = Board()
+        self._health = Health(frozenset())
+        self._is_ending = False
         self._staged: set[str] = set()
         self._armed: set[str] = set()
         self._seen: tuple[CheckResult, ...] = ()
@@ -160,15 +164,33 @@ class Rollout:
         journal.write(self.name, BEGIN, by=self._by, what=what, hosts=sorted(self._plans))
         try:
             stopped = self._deploy()
+            self._note(END, result=stopped or "done")
+        except OutputError as error:  # the journal: it is told here where things stand
+            stopped = str(error)
+            self._break_off(stopped)
         except BaseException as error:
-            reason = f"broken off: {type(error).__name__}"
+            self._break_off(_broken_off(error))
+            raise
+        return self._board.in_order(self._plans), stopped
+
+    def _break_off(self, reason: str) -> None:
+        """Take back what is not confirmed; say what could not be, whatever else goes wrong."""
+        self._is_ending = True
+        try:
             self._take_back(self._armed, reason, unarmed=words.UNTOUCHED)
             self._abort(reason)
-            journal.write(self.name, END, result=reason)
-            raise
-        outcomes = self._board.in_order(self._plans)
-        journal.write(self.name, END, result=stopped or "done")
-        return outcomes, stopped
+        finally:
+            for host in sorted(self._armed):
+                within = self._options.confirm_within
+                self._show(host, words.UNKNOWN, f"armed: it goes back by itself within {within} s")
+            for host in sorted(self._staged - self._armed):
+                self._show(host, words.UNTOUCHED, "still staged: the next run clears it away")
+            self._note(END, result=reason)
+
+    def _note(self, event: str, host: str = "", **detail: Any) -> None:
+        """Write to the journal; on the way out it is no longer waited for a full disk."""
+        with suppress(OutputError) if self._is_ending else nullcontext():
+            self._journal.write(self.name, event, host, **detail)
 
     def _deploy(self) -> str:
         """Return why it stopped early, or nothing."""
@@ -196,7 +218,8 @@ class Rollout:
 
     def _change_all(self) -> str:
         """Change what is not refused, group by group; return why it stopped, or nothing."""
-        fleet, health = self._fleet, Health.of(self._seen)
+        fleet = self._fleet
+        self._health = Health.of(self._seen)
         outcomes = self._board.outcomes.values()
         refused = {outcome.host for outcome in outcomes if outcome.word == words.REFUSED}
         plans = [plan for plan in self._plans.values() if plan.host not in refused]
@@ -204,15 +227,23 @@ class Rollout:
         number, reason = 0, ""
         while waiting and not reason:
             if number:
-                self._seen = fleet.look_at_quorums()
+                self._look_again()
             number += 1
             group, reason = self._next(waiting, quiet_hosts(plans))
             if not reason:
                 is_canary = number == 1 and len(group) == 1 and waiting
                 kind = "canary" if is_canary else "batch"
                 fleet.say(f"{kind} {number} of {number + len(waiting)}: {', '.join(group)}")
-                reason = self._change(group, health)
+                reason = self._change(group)
         return reason
+
+    def _look_again(self) -> None:
+        """Look before the next batch; what has failed and was let pass is not its loss."""
+        if not self._board.failures():
+            self._seen = self._fleet.look_at_quorums()
+            return
+        self._seen = self._fleet.verify()
+        self._health = self._health.still(self._seen)
 
     def _next(
         self, waiting: list[tuple[str, ...]], quiet: AbstractSet[str]
@@ -224,6 +255,22 @@ class Rollout:
         group = waiting.pop(0)
         if self._options.below_quorum:
             return group, ""
+        until = monotonic() + (_PATIENCE_SECONDS if self._board.failures() else 0)
+        now, why = self._sparable(group, quiet)
+        while why and monotonic() < until:  # a host that went back may still be coming up
+            sleep(_POLL_SECONDS)
+            self._look_again()
+            now, why = self._sparable(group, quiet)
+        if why:
+            return (), f"before {', '.join(group)}: {why}"
+        if left := tuple(host for host in group if host not in now):
+            waiting.insert(0, left)
+        return now, ""
+
+    def _sparable(
+        self, group: Sequence[str], quiet: AbstractSet[str]
+    ) -> tuple[tuple[str, ...], str]:
+        """Return those of ``group`` that no quorum misses now; or why there are none."""
         short = [
             told
             for kind, told in short_of_quorum(self._seen).items()
@@ -237,11 +284,7 @@ class Rollout:
                 for quorum in quorums
                 if quorum.room < 1 and quorum.good.intersection(group)
             ]
-        if short:
-            return (), f"before {', '.join(group)}: {'; '.join(dict.fromkeys(short))}"
-        if left := tuple(host for host in group if host not in now):
-            waiting.insert(0, left)
-        return now, ""
+        return now, "; ".join(dict.fromkeys(short))
 
     def _refuse_blind(self, hosts: Iterable[str]) -> None:
         """Refuse hosts of which no live check can be made: nobody could say what they lose."""
@@ -290,32 +333,49 @@ class Rollout:
                 Command(f"@backup {self.name}", seconds=_STEP_SECONDS),
             )
             stagings[host] = Staging(prepare, judge_commands(plan))
-            self._journal.write(self.name, "staging", host)
+            self._note("staging", host)
+        self._staged.update(stagings)  # something of it may be there, whatever becomes of the call
         for host, step in self._fleet.stage(stagings).items():
             if step.is_done:
-                self._staged.add(host)
-                self._journal.write(self.name, "staged", host)
+                self._note("staged", host)
                 for judge in dict.fromkeys(step.absent):
                     self._fleet.say(f"{host}: {judge} is not installed there, so it has not judged")
             elif step.is_unreached:
+                self._staged.discard(host)
                 self._settle(host, words.REFUSED, step.reason)
             else:
                 self._board.set(host, words.REFUSED, self._shown(step.reason))
-                self._journal.write(self.name, "failed", host, reason=self._shown(step.reason))
-                self._staged.add(host)  # something of it may be there: to be aborted
+                self._note("failed", host, reason=self._shown(step.reason))
         refused = {o.host for o in self._board.outcomes.values() if o.word == words.REFUSED}
         self._abort_hosts(self._staged & refused, words.REFUSED)
 
-    def _change(self, group: Sequence[str], health: Health) -> str:
+    def _change(self, group: Sequence[str]) -> str:
         """Change one group; return why everything stops, or nothing."""
-        fleet = self._fleet
         seconds = self._options.confirm_within
         deadline = monotonic() + max(seconds / 2, seconds - 15)
         if (survey := self._plans[group[0]].router) is not None:
-            return self._change_router(group[0], survey, health, deadline)
+            return self._change_router(group[0], survey, deadline)
+        failed = self._swap(group)
+        good = [host for host in group if host not in failed]
+        if not self._is_beyond(failed):
+            is_alone = not failed
+            self._give_up(failed)
+            failed = self._watch(good, deadline, is_alone=is_alone)
+            good = [host for host in good if host not in failed]
+        if self._is_beyond(failed):
+            self._give_up(failed)
+            self._take_back(set(good), f"others of its batch failed: {', '.join(failed)}")
+            return "; ".join(f"{host}: {reason}" for host, reason in failed.items())
+        self._give_up(failed)
+        self._confirm(good)
+        return self._too_many()
+
+    def _swap(self, group: Iterable[str]) -> Mapping[str, str]:
+        """Arm, swap and activate; return who has failed, and why."""
+        seconds = self._options.confirm_within
         commands = {}
         for host in group:
-            self._journal.write(self.name, "arming", host)
+            self._note("arming", host)
             self._armed.add(host)
             commands[host] = [
                 Command(f"@arm {self.name} {seconds}", seconds=_STEP_SECONDS),
@@ -323,29 +383,19 @@ class Rollout:
                 Command(f"@activate {self.name}", seconds=_STEP_SECONDS),
             ]
         failed = {}
-        for host, step in fleet.step(commands).items():
+        for host, step in self._fleet.step(commands).items():
             if step.is_done:
-                self._journal.write(self.name, "activated", host)
+                self._note("activated", host)
             else:
                 failed[host] = self._shown(step.reason)
-                self._journal.write(self.name, "failed", host, reason=failed[host])
-        if not self._is_beyond(failed):
-            failed |= self._watch([host for host in group if host not in failed], health, deadline)
-        good = [host for host in group if host not in failed]
-        if self._is_beyond(failed):
-            told = "; ".join(f"{host}: {reason}" for host, reason in failed.items())
-            for host, reason in failed.items():
-                self._take_back({host}, reason)
-            self._take_back(set(good), f"others of its batch failed: {', '.join(failed)}")
-            return told
+                self._note("failed", host, reason=failed[host])
+        return failed
+
+    def _give_up(self, failed: Mapping[str, str]) -> None:
         for host, reason in failed.items():
             self._take_back({host}, reason)
-        self._confirm(good)
-        return self._too_many()
 
-    def _change_router(
-        self, host: str, survey: RouterSurvey, health: Health, deadline: float
-    ) -> str:
+    def _change_router(self, host: str, survey: RouterSurvey, deadline: float) -> str:
         """Change the router through its API; return why everything stops, or nothing.
 
         The box has no dead-man's switch: what goes back goes back from here.
@@ -357,12 +407,12 @@ class Rollout:
             raise DeploymentError(f"{host}: there is no way to its API")
         backup: Backup | None = None
         try:
-            self._journal.write(self.name, CHANGING, host)
+            self._note(CHANGING, host)
             backup = survey.drawn.backup
             step, backup = change_router(access, survey, self.name)
             if step.is_done:
                 prepare_record(access, survey, self.name, self._by)
-            lost = self._watch([host], health, deadline) if step.is_done else {host: step.reason}
+            lost = self._watch([host], deadline) if step.is_done else {host: step.reason}
         except BaseException as error:
             if backup is None:
                 self._settle(host, words.UNTOUCHED, _broken_off(error))
@@ -385,7 +435,7 @@ class Rollout:
 
         assert self._fleet.router is not None  # noqa: S101  # it was changed through it
         with suppress(OutputError):  # the next run puts it back once more, and finds it so
-            self._journal.write(self.name, "failed", host, reason=self._shown(why))
+            self._note("failed", host, reason=self._shown(why))
         back = return_router(self._fleet.router, self.name, backup)
         if back.is_done:
             self._settle(host, words.ROLLED_BACK, why)
@@ -395,17 +445,25 @@ class Rollout:
     def _is_beyond(self, failed: Mapping[str, str]) -> bool:
         return bool(failed) and self._board.failures() + len(failed) > self._options.max_failures
 
-    def _watch(self, group: Sequence[str], health: Health, deadline: float) -> Mapping[str, str]:
-        """Wait until what was good is good again; return who has lost what at the deadline."""
+    def _watch(
+        self, group: Sequence[str], deadline: float, *, is_alone: bool = True
+    ) -> Mapping[str, str]:
+        """Wait until what was good is good again; return who has lost what at the deadline.
+
+        If others of the batch have failed (not ``is_alone``), what is not about ``group`` is
+        put down to them.
+        """
         if not group:
             return {}
         while True:
             self._fleet.hang_up(group)
             self._seen = self._fleet.verify()
-            lost = health.lost(self._seen)
+            lost = self._health.lost(self._seen)
+            if not is_alone:
+                lost = tuple(r for r in lost if {r.check.subject, r.check.host} & {*group})
             if not lost:
                 for host in group:
-                    self._journal.write(self.name, "verified", host)
+                    self._note("verified", host)
                 return {}
             if monotonic() > deadline:
                 return blame(lost, group)
@@ -414,7 +472,7 @@ class Rollout:
     def _confirm(self, hosts: Iterable[str]) -> None:
         hosts = tuple(hosts)
         for host in hosts:
-            self._journal.write(self.name, "confirming", host)
+            self._note("confirming", host)
         commands = {
             host: [
                 Command(f"@confirm {self.name}", seconds=_STEP_SECONDS),
@@ -482,14 +540,14 @@ class Rollout:
             if (
                 step.is_lost
             ):  # what was staged and its lock are there still: the next run's to clear
-                self._journal.write(self.name, "lost", host, reason=self._shown(step.reason))
+                self._note("lost", host, reason=self._shown(step.reason))
                 self._show(host, word, reason)
             else:
                 self._settle(host, word, reason)
 
     def _settle(self, host: str, word: str, reason: str = "") -> None:
         event = "aborted" if word in {words.UNTOUCHED, words.REFUSED} else word
-        self._journal.write(self.name, event, host, reason=self._shown(reason))
+        self._note(event, host, reason=self._shown(reason))
         self._show(host, word, reason)
 
     def _show(self, host: str, word: str, reason: str) -> None:

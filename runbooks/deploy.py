@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from goldentooth.planning import SavedPlan
     from goldentooth.rehearsal import Rehearsal
     from goldentooth.report.plan import DeployReport, Plan
 
@@ -53,7 +54,10 @@ def parser() -> ArgumentParser:
     )
     parser.add_argument("--out", metavar="FILE", type=path_argument, help="save the plan there")
     parser.add_argument(
-        "--plan", metavar="FILE", type=path_argument, help="do exactly this, or refuse"
+        "--plan",
+        metavar="FILE",
+        type=path_argument,
+        help="do exactly what was saved there, for the hosts that it was made for, or refuse",
     )
     add_rollout(parser)
     add_output(parser)
@@ -64,50 +68,66 @@ def run(arguments: Namespace) -> int:
     """Plan, or plan and deploy; exit 1 if the plan is not empty, 2 if a host did not come along."""
     from goldentooth import open_project
     from goldentooth.errors import UsageError
+    from goldentooth.plan import Scope
+    from goldentooth.planning import SavedPlan
     from runbooks.options import rollout_options, to_json, write_file
     from runbooks.progress import Progress, say
 
     project = open_project(arguments.config)
-    chosen = {"hosts": arguments.hosts, "groups": arguments.groups, "services": arguments.services}
-    overwrite = {"overwrite": arguments.overwrite_drift}
-    among = project.select(arguments.hosts, arguments.groups).inventory.hosts
-    options = rollout_options(arguments, among)
     if arguments.plan and not arguments.commit:
         raise UsageError("--plan is for --commit; `deploy` alone makes a new plan")
-    expected = _read_plan(arguments.plan) if arguments.plan else None
+    if arguments.out and arguments.commit:
+        raise UsageError("--out saves a plan; --commit carries one out: one after the other")
+    expected = _read_plan(arguments) if arguments.plan else None
+    scope = (
+        expected.scope
+        if expected
+        else Scope(arguments.hosts, arguments.groups, arguments.services, arguments.overwrite_drift)
+    )
+    chosen: dict[str, Any] = {**scope.selection, "overwrite": scope.overwrite}
+    options = rollout_options(arguments, project.select(scope.hosts, scope.groups).inventory.hosts)
     if arguments.rehearse:
         if arguments.commit and expected is None:  # what is done after it is what was rehearsed
-            expected = project.plan(**chosen, **overwrite).to_dict()
-        rehearsal = project.rehearse(**chosen, **overwrite, options=options, say=say)
+            expected = SavedPlan.of(project.plan(**chosen).to_dict())
+        rehearsal = project.rehearse(**chosen, options=options, say=say)
         if not arguments.commit or not rehearsal.has_passed:
             _write(arguments, rehearsal)
             return rehearsal.status
         say(rehearsal.table())
     if arguments.commit:
-        report = project.deploy(**chosen, **overwrite, options=options, expected=expected, say=say)
+        report = project.deploy(
+            **chosen, options=options, expected=expected, workers=arguments.workers, say=say
+        )
         _write(arguments, report)
         return report.status
-    plan = project.plan(**chosen, **overwrite, workers=arguments.workers, processors=[Progress()])
+    plan = project.plan(**chosen, workers=arguments.workers, processors=[Progress()])
     if arguments.out:
         write_file(arguments.out, to_json(plan.to_dict()))
     _write(arguments, plan)
     return plan.status
 
 
-def _read_plan(file: str) -> dict[str, Any]:
-    from goldentooth.errors import UsageError
+def _read_plan(arguments: Namespace) -> SavedPlan:
+    """Return the saved plan, which says itself what it is for."""
+    from goldentooth.errors import DeploymentError, UsageError
+    from goldentooth.planning import SavedPlan
 
+    file = arguments.plan
+    if arguments.hosts or arguments.groups or arguments.services or arguments.overwrite_drift:
+        raise UsageError(
+            f"{file} says itself what it is for: leave out --host, --group, --service and"
+            " --overwrite-drift"
+        )
     try:
-        plan = json.loads(Path(file).read_text(encoding="utf-8"))
+        return SavedPlan.of(json.loads(Path(file).read_text(encoding="utf-8")))
     except OSError as error:
         raise UsageError(
             f"{file} cannot be read: {(error.strerror or str(error)).lower()}"
         ) from error
     except ValueError as error:
         raise UsageError(f"{file} is not a saved plan: {error}") from error
-    if not isinstance(plan, dict):
-        raise UsageError(f"{file} is not a saved plan: make one with `deploy --out`")
-    return plan
+    except DeploymentError as error:
+        raise UsageError(f"{file}: {error}") from error
 
 
 def _write(arguments: Namespace, report: Plan | DeployReport | Rehearsal) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from goldentooth.deployment import CONFIRMED, UNCHANGED, Outcome
-from goldentooth.plan import FORMAT, Action, HostPlan
+from goldentooth.plan import FORMAT, Action, HostPlan, Scope
 from goldentooth.report.table import counted, format_table, paint, paint_diff
 
 DEPLOY_FORMAT = "goldentooth-net/deploy/1"
@@ -37,6 +37,8 @@ class Plan:
     """Earlier deployments from here that have no end: the next --commit finishes them first."""
     notes: tuple[str, ...] = ()
     """What a person should know of it: what could not be looked at."""
+    scope: Scope = field(default_factory=Scope)
+    """What was planned for."""
 
     def __repr__(self) -> str:
         return self.table()
@@ -94,6 +96,7 @@ class Plan:
             "counts": {action.value: self.counts[action] for action in Action},
             "broke_off": list(self.broke_off),
             "notes": list(self.notes),
+            "scope": self.scope.to_dict(),
             "hosts": [host.to_dict() for host in self.hosts],
         }
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from goldentooth.errors import DeploymentError, OutputError
-from goldentooth.journal import BEGIN, END, Entry, Journal
+from goldentooth.journal import BEGIN, END, Entry, Journal, operator
 
 
 def written(folder: Path, *events: tuple[str, str]) -> Entry:
@@ -90,6 +90,7 @@ def test_lines_of_something_else_are_passed_over(tmp_path: Path) -> None:
     entry = written(tmp_path, (BEGIN, ""), (END, ""))
     with Journal(tmp_path).path.open("ab") as file:
         file.write(b'[]\n{"event": 1}\n\xff\xfe\nnull\n')
+        file.write(b'{"at": "x", "deployment": 5, "event": [], "detail": 7}\n')
 
     assert Journal(tmp_path).entries() == (entry,)
 
@@ -99,10 +100,13 @@ def test_no_journal_is_no_deployments(tmp_path: Path) -> None:
 
 
 def test_the_second_is_told_who_deploys_since_when(tmp_path: Path) -> None:
-    with Journal(tmp_path).held() as writer:
-        writer.write("one", BEGIN, by="ada@here")
-        with pytest.raises(DeploymentError, match="by ada@here since 20"), Journal(tmp_path).held():
-            pass
+    written(tmp_path, (BEGIN, ""), (END, ""))  # by somebody else, and over
+    with (
+        Journal(tmp_path).held(),
+        pytest.raises(DeploymentError, match=f"from here by {operator()} since 20"),
+        Journal(tmp_path).held(),
+    ):
+        pass
 
 
 def test_it_is_free_again_afterwards(tmp_path: Path) -> None:

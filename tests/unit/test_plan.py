@@ -29,7 +29,7 @@ from goldentooth.plan import (
     rotated_secrets,
     stage_archive,
 )
-from goldentooth.planning import refuse_other_plan
+from goldentooth.planning import SavedPlan
 from goldentooth.report.plan import DeployReport, Plan
 from goldentooth.services.frr import FRR_CONF, FRR_DAEMONS
 from goldentooth.services.frr import SERVICE as FRR
@@ -274,7 +274,7 @@ def saved(plan: HostPlan) -> tuple[Plan, dict[str, Any]]:
 def test_the_same_plan_is_taken(network: Network) -> None:
     whole, kept = saved(planned(network, [NEW], {HAPROXY_CFG: "old\n"}, [OLD]))
 
-    refuse_other_plan(whole, kept)
+    SavedPlan.of(kept).refuse_other(whole)
 
 
 @pytest.mark.parametrize(
@@ -290,15 +290,25 @@ def test_another_plan_names_the_host_that_moved(network: Network, other: Any) ->
     now, _ = saved(planned(network, *other))
 
     with pytest.raises(DeploymentError, match="another state of allyrion"):
-        refuse_other_plan(now, kept)
+        SavedPlan.of(kept).refuse_other(now)
 
 
-@pytest.mark.parametrize("kept", [{}, {"format": "other/1"}, {"hosts": []}])
+@pytest.mark.parametrize(
+    "kept",
+    [
+        {},
+        5,
+        None,
+        {"hosts": []},
+        {"format": "other/1", "scope": {}, "hosts": []},
+        {"format": "goldentooth-net/plan/1", "scope": {}, "hosts": [1]},
+    ],
+)
 def test_what_is_no_plan_is_refused(network: Network, kept: dict[str, Any]) -> None:
     whole, _ = saved(planned(network, [NEW], {HAPROXY_CFG: "old\n"}, [OLD]))
 
-    with pytest.raises(DeploymentError, match="format"):
-        refuse_other_plan(whole, kept)
+    with pytest.raises(DeploymentError, match="plan"):
+        SavedPlan.of(kept).refuse_other(whole)
 
 
 # -- back -------------------------------------------------------------------------------
