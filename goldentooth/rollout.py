@@ -469,8 +469,9 @@ class Rollout:
                 return blame(lost, group)
             sleep(_POLL_SECONDS)
 
-    def _confirm(self, hosts: Iterable[str]) -> None:
-        hosts = tuple(hosts)
+    def _confirm(self, hosts: Sequence[str]) -> None:
+        if not hosts:
+            return
         for host in hosts:
             self._note("confirming", host)
         commands = {

@@ -110,16 +110,12 @@ def run(arguments: Namespace) -> int:
 def _read_plan(arguments: Namespace) -> SavedPlan:
     """Return the saved plan, which says itself what it is for."""
     from goldentooth.errors import DeploymentError, UsageError
+    from goldentooth.plan import Scope
     from goldentooth.planning import SavedPlan
 
     file = arguments.plan
-    if arguments.hosts or arguments.groups or arguments.services or arguments.overwrite_drift:
-        raise UsageError(
-            f"{file} says itself what it is for: leave out --host, --group, --service and"
-            " --overwrite-drift"
-        )
     try:
-        return SavedPlan.of(json.loads(Path(file).read_text(encoding="utf-8")))
+        saved = SavedPlan.of(json.loads(Path(file).read_text(encoding="utf-8")))
     except OSError as error:
         raise UsageError(
             f"{file} cannot be read: {(error.strerror or str(error)).lower()}"
@@ -128,6 +124,15 @@ def _read_plan(arguments: Namespace) -> SavedPlan:
         raise UsageError(f"{file} is not a saved plan: {error}") from error
     except DeploymentError as error:
         raise UsageError(f"{file}: {error}") from error
+    said = Scope(arguments.hosts, arguments.groups, arguments.services).selection
+    if (said and said != saved.scope.selection) or (
+        arguments.overwrite_drift and not saved.scope.overwrite
+    ):
+        raise UsageError(
+            f"{file} says itself what it is for: leave out --host, --group, --service and"
+            " --overwrite-drift"
+        )
+    return saved
 
 
 def _write(arguments: Namespace, report: Plan | DeployReport | Rehearsal) -> None:

@@ -80,7 +80,7 @@ def test_a_saved_plan_is_applied_exactly_or_refused(drill: Drill) -> None:
     jsonschema.validate(json.loads((drill.folder / "plan.json").read_text()), _schema("plan"))
 
     drill.shell(B, f"chmod 600 {ONE}")
-    done = drill.commit("--plan", "plan.json", "--overwrite-drift")
+    done = drill.commit("--plan", "plan.json")
     assert done.status == 2
     assert f"the plan was made for another state of {B}\n" in done.stderr
     drill.shell(B, f"chmod 644 {ONE}")
@@ -193,6 +193,56 @@ def test_rollback_to_what_was_applied_and_before(drill: Drill) -> None:
     done = drill.run("rollback", "--to", "90", *SELECTED)
     assert done.status == 2
     assert "so it cannot go back 90" in done.stderr
+
+
+def test_an_adopted_state_can_be_gone_back_from(drill: Drill) -> None:
+    before = drill.look(A)
+    drill.shell(A, f"echo by hand >>{ONE}")
+    assert drill.run("adopt", "--host", A, "--yes").status == 0
+    assert drill.run("drift", "--host", A).status == 1  # what was adopted is not what is intended
+
+    done = drill.run("rollback", "--to", "1", "--host", A, "--commit")
+
+    assert done.status == 0, done
+    assert drill.look(A).files == before.files
+    assert drill.run("rollback", "--to", "1", *SELECTED).status == 1
+
+
+def test_adopt_is_refused_while_somebody_deploys(
+    drill: Drill, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = Drill(drill.stage, tmp_path_factory.mktemp("other") / "site", [A, B])
+    other.spec = drill.spec
+    drill.change()
+    other.write()
+    drill.start_commit("before @arm")
+    drill.wait_for("before @arm")
+    drill.shell(B, f"echo by hand >>{ONE}")
+
+    done = other.run("adopt", "--host", B, "--yes")
+
+    drill.go_on()
+    drill.end()
+    assert done.status == 2
+    assert "held by root@operator since" in done.stdout + done.stderr
+
+
+def test_a_saved_plan_says_itself_what_it_is_for(drill: Drill) -> None:
+    drill.change()
+    assert drill.run("deploy", "--host", A, "--out", "plan.json").status == 1
+    refused = drill.run("deploy", "--plan", "plan.json", "--commit", "--host", B)
+    assert (refused.status, "says itself what it is for" in refused.stderr) == (2, True)
+
+    done = drill.run("deploy", "--plan", "plan.json", "--commit", "--format", "json")
+
+    assert (done.status, done.outcomes) == (0, {A: "confirmed"})
+    drill.shell(B, f"echo by hand >>{ONE}")
+    overwriting = ("deploy", "--host", B, "--overwrite-drift", "--out", "plan.json")
+    assert drill.run(*overwriting).status == 1
+    done = drill.run("deploy", "--plan", "plan.json", "--commit", "--format", "json")
+    assert (done.status, done.outcomes) == (0, {B: "confirmed"})
+    refused = drill.run("deploy", "--commit", "--out", "other.json")
+    assert (refused.status, "one after the other" in refused.stderr) == (2, True)
 
 
 def test_a_rollback_goes_about_it_as_a_deployment_does(drill: Drill) -> None:
@@ -313,12 +363,52 @@ def test_a_plan_shows_a_rotated_secret_if_it_can_be_looked_up(drill: Drill) -> N
     assert done.status == 1
     assert "the value of a secret has changed" in done.stdout
     assert OTHER not in done.stdout + (drill.folder / "plan.json").read_text()
-    done = drill.run("deploy", "--plan", "plan.json", "--commit", *SELECTED, env=second)
+    done = drill.run("deploy", "--plan", "plan.json", "--commit", env=second)
     assert done.status == 0, done
 
     done = drill.run("deploy", *SELECTED)
     assert done.status == 0
     assert "note: secrets are not looked up (${env:TOY_SECRET}: is not set)" in done.stdout
+
+
+def test_an_earlier_secret_is_not_quoted_either(drill: Drill) -> None:
+    pin = "/run/pin"
+    secret = {"text": "neighbor 10.4.0.1 password ${env:TOY_SECRET}\n", "mode": "600"}
+    drill.spec["files"]["/etc/toy/secret"] = secret
+    keep = f"""test ! -s {pin} || cmp -s {pin} /etc/toy/secret ||
+        {{ echo cannot replace $(cat {pin}) >&2; exit 1; }}; cp /etc/toy/secret {pin}"""
+    drill.spec["activate"] = [*drill.spec["activate"], " ".join(keep.split())]
+    drill.change()
+    assert drill.commit("--overwrite-drift", env={"TOY_SECRET": CANARY}).status == 0
+
+    done = drill.commit(env={"TOY_SECRET": OTHER})
+    back = drill.run("rollback", "--to", "1", "--commit", *SELECTED, env={"TOY_SECRET": OTHER})
+
+    assert set(done.outcomes.values()) == {"rolled back", "untouched"}
+    assert "cannot replace" in done.stderr
+    for text in (done.stdout, done.stderr, back.stdout, back.stderr, _everything_here(drill)):
+        assert CANARY not in text
+        assert OTHER not in text
+    drill.shell(A, f"rm {pin}")
+    drill.shell(B, f"rm {pin}")
+
+
+def test_a_removed_file_with_a_secret_is_shown_without_words(drill: Drill) -> None:
+    drill.spec["files"]["/etc/toy/users"] = {"text": "admin ${env:TOY_SECRET}\n", "mode": "600"}
+    drill.write()
+    assert drill.commit(env={"TOY_SECRET": CANARY}).status == 0
+    drill.spec["files"].pop("/etc/toy/users")
+    drill.write()
+
+    plan = drill.run("deploy", *SELECTED, "--out", "plan.json")
+    drift = drill.run("drift", *SELECTED)
+
+    assert "-<secret>" in plan.stdout
+    assert drill.commit().status == 0
+    back = drill.run("rollback", "--to", "1", *SELECTED)
+    assert "+<secret>" in back.stdout
+    for text in (plan.stdout, drift.stdout, back.stdout, _everything_here(drill)):
+        assert CANARY not in text
 
 
 def test_a_secret_that_cannot_be_had_stops_it_before_anything(drill: Drill) -> None:

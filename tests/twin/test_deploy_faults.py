@@ -562,3 +562,98 @@ def test_a_host_that_is_lost_while_others_stop_is_cleared_by_the_next_run(
     assert done.outcomes == dict.fromkeys((canary, lost), "confirmed")
     assert f"{lost}: aborted" in done.stderr
     assert fleet.run("history").status == 0
+
+
+@pytest.mark.parametrize("loss", ["activation", "link"])
+def test_a_failure_that_is_let_pass_takes_nobody_with_it(
+    stage: Stage, drills: dict[str, Drill], tmp_path: Path, loss: str
+) -> None:
+    failing, others = HOSTS[1], tuple(host for host in HOSTS if host != HOSTS[1])
+    fleet = Drill(stage, tmp_path / "fleet", HOSTS)
+    fleet.change()
+    old = fleet.look(failing)
+    if loss == "activation":
+        fleet.spec["activate"] = [f"test $(hostname) != {failing}", ACTIVATE]
+        fleet.write()
+    argv = ["--overwrite-drift", "--max-failures", "1", "--canary", HOSTS[0], "--serial", "3"]
+
+    fleet.start_commit(f"before arming {failing}", argv=argv)
+    fleet.wait_for(f"before arming {failing}")
+    if loss == "link":
+        stage.twin.break_("link", failing)
+    fleet.go_on()
+
+    done, word = fleet.end(), {"activation": "rolled back", "link": "unknown"}[loss]
+    assert done.outcomes == {**dict.fromkeys(others, "confirmed"), failing: word}, done
+    stage.twin.heal()
+    eventually(lambda: not fleet.look(failing).is_armed, 30)
+    assert fleet.look(failing) == old
+    assert {host: fleet.look(host) for host in others} == dict.fromkeys(others, fleet.new_look())
+
+
+def test_a_folder_in_the_way_is_told_and_stays(drill: Drill) -> None:
+    drill.spec["files"]["/etc/toy/new"] = {"text": "new\n"}
+    drill.change()
+    old = drill.look(drill.host)
+    drill.start_commit("before @arm")
+    drill.wait_for("before @arm")
+    drill.shell(drill.host, "mkdir /etc/toy/new")
+    drill.go_on()
+
+    assert drill.end().outcomes == {drill.host: "rolled back"}
+
+    assert _at_rest(drill) == old
+    assert "new" in drill.shell(drill.host, "ls /etc/toy").split()
+    drill.shell(drill.host, "rmdir /etc/toy/new")
+
+
+def test_a_record_that_was_removed_is_made_anew_and_can_be_read(drill: Drill) -> None:
+    env = {"TOY_SECRET": "canary-abc123xyz"}
+    drill.spec["files"]["/etc/toy/secret"] = {"text": "x ${env:TOY_SECRET}\n", "mode": "600"}
+    drill.change()
+    assert drill.commit(env=env).status == 0
+    drill.shell(drill.host, "rm -r /var/lib/goldentooth/applied")
+
+    assert drill.commit("--overwrite-drift", env=env).status == 0
+
+    done = drill.run("drift", "--host", drill.host)
+    assert done.status == 0, done
+    drill.spec["files"].pop("/etc/toy/secret")
+    drill.change()
+    assert drill.commit().status == 0
+
+
+def test_a_journal_that_cannot_be_written_ends_with_every_host_told_of(
+    stage: Stage, drills: dict[str, Drill], tmp_path: Path
+) -> None:
+    first, second, third = HOSTS[:3]
+    fleet = Drill(stage, tmp_path / "fleet", (first, second, third))
+    fleet.change()
+    old = fleet.look(second)
+    journal = fleet.folder / "journal/journal.jsonl"
+    full = f"trap '' XFSZ; n=$(stat -c %s {journal}); prlimit --pid $PPID --fsize=$n:"
+
+    done = fleet.commit(
+        *("--overwrite-drift", "--canary", first),
+        shells={f"before verified {second}": full, f"after confirmed {first}": "true"},
+    )
+
+    assert done.status == 2
+    assert done.outcomes == {first: "confirmed", second: "rolled back", third: "rolled back"}
+    assert "the journal could not be written" in json.loads(done.stdout)["stopped"]
+    assert fleet.look(second) == old
+    done = fleet.commit("--overwrite-drift")
+    assert done.outcomes == {second: "confirmed", third: "confirmed"}
+
+
+def test_an_interruption_while_it_stages_leaves_nothing_behind(drill: Drill) -> None:
+    drill.change()
+    old = drill.look(drill.host)
+
+    done = drill.commit(shells={"after @stage": "kill -INT $PPID"})
+
+    assert done.status == 2
+    assert f"{drill.host}: untouched" in done.stderr
+    assert drill.look(drill.host) == old
+    state = drill.shell(drill.host, "ls /var/lib/goldentooth").split()
+    assert not {"lock", "staged"} & set(state)

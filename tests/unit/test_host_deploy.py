@@ -435,3 +435,45 @@ def test_a_link_in_the_archive_is_refused(host: Host, name: str) -> None:
     assert "not a plain file" in said
     assert aim.read_text() == "untouched"
     assert not (host.state / "deployments/one").exists()
+
+
+def test_a_deployment_is_not_forgotten_as_it_is_confirmed(host: Host) -> None:
+    for number in range(12):  # the controller's clock is behind what is kept
+        kept = host.state / f"deployments/20270101T0000{number:02}-aaaa"
+        kept.mkdir(parents=True)
+        (kept / "state").write_text("confirmed\n" if number % 2 else "deployment was taken back\n")
+    host.changed("20260101T000000-bbbb", {"a": "absent"}, {"a": "new"})
+
+    host.did("confirm", "20260101T000000-bbbb")
+
+    left = {path.name for path in (host.state / "deployments").iterdir()}
+    assert "20260101T000000-bbbb" in left
+    assert len(left) == 13  # six that one can go back to, and six others
+
+
+def test_what_was_taken_back_pushes_out_nothing_that_one_can_go_back_to(host: Host) -> None:
+    for number in range(30):
+        kept = host.state / f"deployments/20250101T0000{number:02}-aaaa"
+        kept.mkdir(parents=True)
+        (kept / "state").write_text("deployment was taken back\n" if number else "confirmed\n")
+    host.changed("20260101T000000-bbbb", {"a": "absent"}, {"a": "new"})
+
+    host.did("confirm", "20260101T000000-bbbb")
+
+    left = {path.name for path in (host.state / "deployments").iterdir()}
+    assert "20250101T000000-aaaa" in left
+    assert len(left) == 11
+
+
+def test_a_folder_in_the_place_of_a_new_file_stays_and_does_not_stop_the_way_back(
+    host: Host,
+) -> None:
+    host.staged("one", {"a": "absent", "b": "absent"}, {"a": "new", "b": "new"})
+    host.armed("one")
+    host.path("b").mkdir()
+
+    assert host.call("swap", "one")[0] != 0
+
+    host.did("rollback", "one", "why")
+    assert host.path("b").is_dir()
+    assert not host.path("a").exists()
