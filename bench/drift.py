@@ -185,7 +185,7 @@ def measure(size: int | None, chosen: Sequence[Contender], runs: int) -> dict[st
         if not network.router.is_opnsense:
             able = [one for one in able if one.command is not _same_hosts]  # it would be once more
         try:
-            twin = Twin.up(network, scratch / "build", name=NAME, timeout=180)
+            twin = Twin.up(network, scratch / "build", name=NAME, timeout=600)
             prove(twin, able, scratch)
             took: dict[str, list[dict[str, Any]]] = {one.name: [] for one in able}
             for turn in range(runs + 1):

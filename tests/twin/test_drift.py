@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from goldentooth.model import Network
 from goldentooth.twin import Twin
 from tests.twin.conftest import PROJECT
 
@@ -92,6 +93,26 @@ Keep = Callable[[str, str], None]
 
 def test_a_network_as_applied_is_in_sync(operator: Operator) -> None:
     assert operator.drift() == (0, {})
+
+
+@pytest.mark.parametrize("verb", ["drift", "verify"])
+def test_every_host_is_read_with_one_handshake_and_one_exec(
+    operator: Operator, shell: Shell, network: Network, verb: str
+) -> None:
+    hosts = [name for name, node in network.nodes.items() if not node.is_opnsense]
+    server = "/etc/ssh/sshd_config"
+    for host in hosts:
+        shell(host, f"sed -i '1i LogLevel VERBOSE' {server} && systemctl reload ssh.service")
+    since = {host: shell(host, "sleep 0.05; date +%s.%N").strip() for host in hosts}
+    status, text = operator.run(verb)
+    assert status == 0, text
+    for host in hosts:
+        unit = f"journalctl --sync && journalctl -u ssh.service -o cat --since=@{since[host]}"
+        log = shell(host, unit)
+        assert log.count("Connection from ") == 1, host
+        assert log.count("Accepted publickey for ") == 1, host
+        assert log.count("Starting session: ") == log.count("Starting session: command") == 1, host
+        shell(host, f"sed -i '/^LogLevel VERBOSE$/d' {server} && systemctl reload ssh.service")
 
 
 def test_a_hand_edit_is_drift(operator: Operator, shell: Shell, kept: Keep) -> None:
