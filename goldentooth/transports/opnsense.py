@@ -397,11 +397,19 @@ class OpnsenseTransport:
             )
 
     def _confirm(self, look_again: Callable[[], Plan]) -> None:
-        """Look whether what was saved runs: the router answers a reconfigure with ok either way."""
-        for attempt in range(CONFIRM_ATTEMPTS):
-            pending = look_again().pending
+        """Look whether what was saved runs: the router answers a reconfigure with ok either way.
+
+        OPNsense waits two minutes for FRR and answers then, too: as long as there is less left
+        with every look, it is waited for.
+        """
+        deadline = time.monotonic() + RECONFIGURE_SECONDS
+        pending: tuple[str, ...] = ()
+        attempt = 0
+        while attempt < CONFIRM_ATTEMPTS and time.monotonic() < deadline:
+            before, pending = pending, look_again().pending
             if not pending:
                 return
+            attempt = attempt + 1 if pending == before else 0
             time.sleep(BACKOFF_SECONDS * 2**attempt)
         raise RefusedError(
             f"{self._url} has saved it and does not run it: {', '.join(pending)}\n"

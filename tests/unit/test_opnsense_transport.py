@@ -282,6 +282,23 @@ def test_what_frr_does_not_run_is_not_called_live(
     assert not result.is_live
 
 
+def test_a_slow_frr_is_waited_for_as_long_as_it_gets_on(
+    router: SimulatedRouter, intended: Intended, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OPNsense answers before FRR has come to its end."""
+    looks: list[str] = []
+    show = router.routing.show
+
+    def partly(command: str) -> str:
+        looks.append(command)
+        return "".join(show(command).splitlines(keepends=True)[: 8 * len(looks)])
+
+    monkeypatch.setattr(router.routing, "show", partly)
+    result = deploy(router, intended)
+    assert (result.is_live, result.error) == (True, None)
+    assert len(looks) > opnsense.CONFIRM_ATTEMPTS + 3
+
+
 def test_a_router_changed_since_the_plan_is_not_touched(
     router: SimulatedRouter, intended: Intended
 ) -> None:

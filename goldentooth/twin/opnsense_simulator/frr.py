@@ -16,10 +16,15 @@ CONFIGURATION = Path("/etc/frr/frr.conf")
 DAEMONS = Path("/etc/frr/daemons")
 
 _RELOAD = "/usr/lib/frr/frr-reload.py"
+CONFIGD_SECONDS = 120.0
+"""So long OPNsense waits for a command of its own; then it answers, and the command goes on."""
 
 
 class Frr:
     """The FRR of this host."""
+
+    def __init__(self) -> None:
+        self._reloading: subprocess.Popen[str] | None = None
 
     def apply(self, config: Config) -> None:
         """Write its configuration and make it run that, as a reconfigure does.
@@ -39,7 +44,25 @@ class Frr:
             _run("systemctl", "enable", "--quiet", "frr.service")
             _run("systemctl", "restart", "frr.service")
         else:
-            _run(_RELOAD, "--reload", str(CONFIGURATION))
+            self._reload()
+
+    def _reload(self) -> None:
+        if self._reloading is not None:
+            self._reloading.communicate()  # one after the other
+        self._reloading = subprocess.Popen(
+            [_RELOAD, "--reload", str(CONFIGURATION)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        try:
+            said, _ = self._reloading.communicate(timeout=CONFIGD_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise RuntimeError(f"{_RELOAD}: no end yet") from None
+        status, self._reloading = self._reloading.returncode, None
+        if status:
+            raise RuntimeError(f"{_RELOAD}: {' / '.join(said.strip().splitlines()[-5:])}")
 
     def status(self) -> str:
         """Return what is said of the service: running or stopped."""
