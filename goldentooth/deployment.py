@@ -7,7 +7,7 @@ at a time, follow from what may not be lost: see :func:`batches`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -245,7 +245,7 @@ class Board:
         return tuple(self.outcomes.get(host, Outcome(host, UNTOUCHED)) for host in hosts)
 
 
-def blame(lost: Iterable[CheckResult], batch: Iterable[str]) -> Mapping[str, str]:
+def blame(lost: Iterable[CheckResult], batch: Iterable[str]) -> dict[str, str]:
     """Return for the hosts of ``batch`` what they have lost; all, if it is nobody's in it."""
     batch = tuple(batch)
     reasons: dict[str, list[str]] = {}

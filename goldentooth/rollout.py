@@ -355,23 +355,24 @@ class Rollout:
         deadline = monotonic() + max(seconds / 2, seconds - 15)
         if (survey := self._plans[group[0]].router) is not None:
             return self._change_router(group[0], survey, deadline)
-        failed = self._swap(group)
-        good = [host for host in group if host not in failed]
-        if not self._is_beyond(failed):
-            is_alone = not failed
+        failed, lost = self._swap(group)
+        good = [host for host in group if host not in failed | lost]
+        if not self._is_beyond(failed | lost):
             self._give_up(failed)
-            failed = self._watch(good, deadline, is_alone=is_alone)
+            failed = self._watch(good, deadline, is_alone=len(good) == len(group))
             good = [host for host in good if host not in failed]
-        if self._is_beyond(failed):
+        if self._is_beyond(failed | lost):
             self._give_up(failed)
-            self._take_back(set(good), f"others of its batch failed: {', '.join(failed)}")
-            return "; ".join(f"{host}: {reason}" for host, reason in failed.items())
+            self._take_back(set(good), f"others of its batch failed: {', '.join(failed | lost)}")
+            self._give_up(lost)
+            return "; ".join(f"{host}: {reason}" for host, reason in (failed | lost).items())
         self._give_up(failed)
         self._confirm(good)
+        self._give_up(lost)  # last: who does not answer takes the time that the others have
         return self._too_many()
 
-    def _swap(self, group: Iterable[str]) -> Mapping[str, str]:
-        """Arm, swap and activate; return who has failed, and why."""
+    def _swap(self, group: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+        """Arm, swap and activate; return who has failed and who does not answer, each with why."""
         seconds = self._options.confirm_within
         commands = {}
         for host in group:
@@ -382,14 +383,16 @@ class Rollout:
                 Command(f"@swap {self.name}", seconds=_STEP_SECONDS),
                 Command(f"@activate {self.name}", seconds=_STEP_SECONDS),
             ]
-        failed = {}
+        failed: dict[str, str] = {}
+        lost: dict[str, str] = {}
         for host, step in self._fleet.step(commands).items():
             if step.is_done:
                 self._note("activated", host)
             else:
-                failed[host] = self._shown(step.reason)
-                self._note("failed", host, reason=failed[host])
-        return failed
+                reason = self._shown(step.reason)
+                (lost if step.is_lost else failed)[host] = reason
+                self._note("failed", host, reason=reason)
+        return failed, lost
 
     def _give_up(self, failed: Mapping[str, str]) -> None:
         for host, reason in failed.items():
@@ -447,7 +450,7 @@ class Rollout:
 
     def _watch(
         self, group: Sequence[str], deadline: float, *, is_alone: bool = True
-    ) -> Mapping[str, str]:
+    ) -> dict[str, str]:
         """Wait until what was good is good again; return who has lost what at the deadline.
 
         If others of the batch have failed (not ``is_alone``), what is not about ``group`` is
