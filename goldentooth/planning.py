@@ -171,7 +171,15 @@ def deploy(
         rollout = Rollout(fleet, made.hosts, options, secrets, by=operator())
         outcomes, stopped = rollout.run(writer, what)
         fleet.hang_up()
-    return DeployReport(rollout.name, outcomes, started, monotonic() - clock, stopped, finished)
+    return DeployReport(
+        rollout.name,
+        outcomes,
+        started,
+        monotonic() - clock,
+        stopped,
+        finished,
+        rollout.failing,
+    )
 
 
 def _finish_broken_off(

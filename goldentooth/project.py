@@ -594,6 +594,22 @@ class Project:
         surveys = self.survey()
         return rehearse(self, surveys, chosen, options or Options(), overwrite=overwrite, say=say)
 
+    def digest(self) -> str:
+        """Return a hash of what people write: configuration, facts and templates."""
+        options = self.config.inventory.options
+        stated = [
+            self._file(f"inventory: options: {key}", value)
+            for key, value in options.items()
+            if key in _PLUGIN_OPTIONS
+        ]
+        templates = sorted(self._path("templates", "templates").rglob("*.j2"))
+        return sha256(
+            b"".join(
+                sha256(path.read_bytes() if path.is_file() else b"").digest()
+                for path in (self.config_file, *stated, *templates)
+            )
+        ).hexdigest()
+
     def stand_in_artifacts(self) -> tuple[Artifact, ...]:
         """Return the artifacts that are for the twin only."""
         with stop_on_interrupt() as stop:

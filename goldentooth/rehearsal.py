@@ -7,6 +7,7 @@ is made and deployed there by the same code, from the operator's machine of the 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from goldentooth.twin import Twin
 
 NAME = "rehearsal"
+"""What a rehearsal's twin is called, before the number of its process."""
 ON_TWIN = "GOLDENTOOTH_REHEARSAL"
 """Set for the process that deploys on the twin: there references stay in place of secrets."""
 
@@ -127,17 +129,19 @@ def rehearse(
     """
     from goldentooth.twin import NotVerifiedError, Twin, remove_twin
 
-    clock = monotonic()
+    clock, made_from = monotonic(), project.digest()
     trials: list[Trial] = []
-    remove_twin(NAME)
+    name = f"{NAME}{os.getpid()}"
+    for left in _left_behind():
+        remove_twin(left)
     try:
         with TemporaryDirectory(prefix="goldentooth-rehearsal-") as folder:
             _write_applied(project, surveys, Path(folder))
             try:
-                twin = Twin.up(project.network, Path(folder), name=NAME, progress=say)
+                twin = Twin.up(project.network, Path(folder), name=name, progress=say)
             except NotVerifiedError as error:
                 say(f"today's state is not good: {error}")
-                twin = Twin.attach(NAME)
+                twin = Twin.attach(name)
         with _traffic(twin, project.network) as losses:
             trials.append(_deploy(twin, project, chosen, options, overwrite=overwrite))
             say(f"deployed: {trials[-1].seen}")
@@ -145,8 +149,21 @@ def rehearse(
         if trials[-1].has_passed:
             trials += _try_faults(twin, project, say)
     finally:
-        remove_twin(NAME)
+        remove_twin(name)
+    if project.digest() != made_from:
+        told = "it cannot be said which were tried: again"
+        trials.append(Trial("facts and templates stay as they are", has_passed=False, seen=told))
     return Rehearsal(tuple(trials), tuple(losses), monotonic() - clock, tuple(_notes(surveys)))
+
+
+def _left_behind() -> Iterator[str]:
+    """Yield the twins of rehearsals whose process was killed."""
+    from goldentooth.twin import list_twins
+
+    for name in list_twins():
+        number = name.removeprefix(NAME)
+        if number != name and number.isdigit() and not Path(f"/proc/{number}").exists():
+            yield name
 
 
 def _notes(surveys: Mapping[str, HostSurvey]) -> Iterator[str]:

@@ -152,6 +152,7 @@ class Rollout:
         self._staged: set[str] = set()
         self._armed: set[str] = set()
         self._seen: tuple[CheckResult, ...] = ()
+        self._whole: tuple[CheckResult, ...] = ()
         self._short_at_first: set[str] = set()
 
     def run(self, journal: Writer, what: Mapping[str, Any]) -> tuple[tuple[Outcome, ...], str]:
@@ -199,6 +200,15 @@ class Rollout:
             self._abort(reason)
         return reason
 
+    @property
+    def failing(self) -> tuple[str, ...]:
+        """The live checks that did not pass when everything was last looked at, in any state."""
+        return tuple(r.check.id for r in self._whole if r.outcome.state is not State.PASSED)
+
+    def _verify(self) -> None:
+        """Make every live check."""
+        self._seen = self._whole = self._fleet.verify()
+
     def _prepare(self) -> str:
         """Stage on every host and look at all; return why nothing can be changed, or nothing."""
         for host, plan in self._plans.items():
@@ -211,7 +221,7 @@ class Rollout:
             self._stage([host for host in changing if self._plans[host].router is None])
         if reason := self._too_many():
             return reason
-        self._seen = self._fleet.verify()
+        self._verify()
         self._short_at_first = set(short_of_quorum(self._seen))
         self._refuse_blind(h for h in changing if h in self._staged or self._plans[h].router)
         return self._too_many()
@@ -224,6 +234,9 @@ class Rollout:
         refused = {outcome.host for outcome in outcomes if outcome.word == words.REFUSED}
         plans = [plan for plan in self._plans.values() if plan.host not in refused]
         waiting = list(batches(fleet.network, plans, self._seen, self._options))
+        canary = self._options.canary
+        if canary and waiting and waiting[0] != (canary,):
+            fleet.say(f"{canary}: nothing to do, so {waiting[0][0]} goes first")
         number, reason = 0, ""
         while waiting and not reason:
             if number:
@@ -242,7 +255,7 @@ class Rollout:
         if not self._board.failures():
             self._seen = self._fleet.look_at_quorums()
             return
-        self._seen = self._fleet.verify()
+        self._verify()
         self._health = self._health.still(self._seen)
 
     def _next(
@@ -460,7 +473,7 @@ class Rollout:
             return {}
         while True:
             self._fleet.hang_up(group)
-            self._seen = self._fleet.verify()
+            self._verify()
             lost = self._health.lost(self._seen)
             if not is_alone:
                 lost = tuple(r for r in lost if {r.check.subject, r.check.host} & {*group})

@@ -11,9 +11,9 @@ from ipaddress import ip_address
 from typing import Any
 
 from goldentooth.check import Output, UnreadableError, parse_json
+from goldentooth.compliance import is_frr_deployed
 from goldentooth.model import Network
 from goldentooth.report.show import View, show_bgp, show_routes
-from goldentooth.services.frr import SERVICE as FRR
 
 Answers = Mapping[str, Mapping[str, Output]]
 """By host, then by the name that the read was given."""
@@ -69,8 +69,8 @@ def _session(peer: Mapping[str, Any] | None, *, is_known: bool = True) -> View:
 
 
 def routes_reads(network: Network) -> Reads:
-    """Return what :func:`routes_view` wants to know, of every host that may run FRR."""
-    names = {node.name for node in FRR.hosts(network)}
+    """Return what :func:`routes_view` wants to know of the hosts that run FRR of ours."""
+    names = _with_frr(network)
     reads: Reads = {network.router.name: {_LEARNED: ("get_route_to", {"protocol": "bgp"})}}
     for row in show_routes(network)["routes"]:
         if row["host"] in names:
@@ -81,12 +81,17 @@ def routes_reads(network: Network) -> Reads:
 
 def kernel_reads(network: Network) -> dict[str, tuple[str, ...]]:
     """Return what :func:`routes_view` wants run on the hosts without FRR, by host."""
-    names = {node.name for node in FRR.hosts(network)}
+    names = _with_frr(network)
     return {
         row["host"]: (_KERNEL,)
         for row in show_routes(network)["routes"]
         if row["host"] not in names
     }
+
+
+def _with_frr(network: Network) -> set[str]:
+    """Return the hosts whose routes FRR knows: on Kubernetes nodes MetalLB has its own."""
+    return {node.name for node in network.nodes.values() if is_frr_deployed(network, node)}
 
 
 def routes_view(network: Network, answers: Answers) -> View:

@@ -14,6 +14,9 @@ from goldentooth.report.table import counted, format_table, paint, paint_diff
 
 DEPLOY_FORMAT = "goldentooth-net/deploy/1"
 
+_SHOWN = 5
+"""Failing checks that are named in a table."""
+
 _SIGNS = {
     Action.CREATE: ("+", "green"),
     Action.CHANGE: ("~", "yellow"),
@@ -178,6 +181,8 @@ class DeployReport:
     stopped: str = ""
     finished: dict[str, dict[str, str]] = field(default_factory=dict)
     """Earlier deployments that had broken off, and what became of their hosts."""
+    failing: tuple[str, ...] = ()
+    """Live checks, by id, that did not pass when all was last looked at."""
 
     def __repr__(self) -> str:
         return self.table()
@@ -214,6 +219,7 @@ class DeployReport:
             "status": self.status,
             "stopped": self.stopped,
             "finished": self.finished,
+            "failing": list(self.failing),
             "hosts": [
                 {"host": each.host, "outcome": each.word, "reason": each.reason}
                 for each in self.outcomes
@@ -229,6 +235,10 @@ class DeployReport:
         lines = [format_table(("host", "outcome", "why"), rows), ""] if rows else []
         if self.stopped:
             lines.append(paint(f"stopped: {self.stopped}", "red", on=colour))
+        if self.failing:
+            shown = ", ".join(self.failing[:_SHOWN]) + (", …" if self.failing[_SHOWN:] else "")
+            told = f"{counted(len(self.failing), 'live check')} did not pass yet: {shown}"
+            lines.append(paint(f"note: {told}; look with `verify`", "yellow", on=colour))
         name = f"deployment {self.deployment}: " if self.deployment else ""
         lines.append(
             paint(f"{name}{words or 'nothing to do'} in {self.seconds:.1f} s", hue, on=colour)
