@@ -202,7 +202,12 @@ def host(shared_twin: Twin, keys: Path) -> Iterator[Machine]:
     )
     noise = "echo welcome; echo beware >&2; sleep 0.2; printf '\\nmark-0 end 0 0\\n'\n"
     commands = [*BYTES, HANG, FAIL, LARGE, "echo fine", "id -u", "sleep 1"]
-    allowed = "".join(f"{line}\n" for line in [*commands, "@path /srv/", "@read /etc/hostname"])
+    written = [
+        *(f"@file {path} root:daemon 0640" for path in CONTENTS),
+        "@file /srv/file root:root 0644",
+    ]
+    lines = [*commands, "@path /srv/", *written, "@read /etc/hostname"]
+    allowed = "".join(f"{line}\n" for line in lines)
     with (
         edited(machine, "/etc/ssh/sshd_config", server),
         edited(machine, "/root/.bashrc", noise),

@@ -81,7 +81,7 @@ def outage(shared_twin: Twin) -> Outage:
                 tls=True,
             ) as requests:
                 for server in ORDER:
-                    time.sleep(0.7)
+                    time.sleep(1.5)
                     died[server] = time.time()
                     if server == ORDER[0]:
                         twin.break_("power", server)
@@ -89,7 +89,7 @@ def outage(shared_twin: Twin) -> Outage:
                         twin.break_("stop", server, unit=API_UNIT)
                     wait_until(lambda name=server: _states(twin)[name].startswith("DOWN"), 30)
                     noticed[server] = time.time()
-                time.sleep(0.5)
+                time.sleep(1.5)
                 healed = time.time()
                 twin.heal()
                 back = time.time()
