@@ -40,7 +40,7 @@ lint: $(VENV)/.installed ## what is weak in the facts (findings are not a failur
 
 test: $(VENV)/.installed-dev ## all tests, with the real daemons' checkers
 	scripts/install-debian-packages test
-	$(BIN)/pytest -n 2 --ignore=tests/twin
+	$(BIN)/pytest -n 4 --ignore=tests/twin
 	$(BIN)/pytest tests/twin -m alone
 	$(BIN)/pytest tests/twin -m "not alone" -n 3 --dist loadscope
 

@@ -60,6 +60,7 @@ def test_the_calls_are_all_calls(drill: RouterDrill) -> None:
         drill.turn()
         done = drill.settle()
         assert done.outcomes == {"router": "confirmed"}
+        assert drill.is_in_sync()
         writes = [point for point in drill.points if point.startswith("before write")]
         assert len(writes) in {0, CALLS}
 
@@ -82,6 +83,7 @@ def test_a_failure_at_any_call_ends_old_and_the_next_run_makes_it_new(
     assert is_unchanged(drill, before)
     drill.break_()
     assert drill.settle().outcomes == {"router": "confirmed"}
+    assert number not in {1, CALLS} or drill.is_in_sync()
 
 
 @pytest.mark.parametrize("number", [1, CALLS - 3, CALLS])
