@@ -202,8 +202,11 @@ class Rollout:
 
     @property
     def failing(self) -> tuple[str, ...]:
-        """The live checks that did not pass when everything was last looked at, in any state."""
-        return tuple(r.check.id for r in self._whole if r.outcome.state is not State.PASSED)
+        """The live checks that did not pass when all was last looked at, the hosts' of it first."""
+        changed = {host for host, plan in self._plans.items() if not plan.is_empty}
+        bad = [r.check for r in self._whole if r.outcome.state is not State.PASSED]
+        bad.sort(key=lambda check: not changed & {check.subject, check.host})
+        return tuple(check.id for check in bad)
 
     def _verify(self) -> None:
         """Make every live check."""
