@@ -52,6 +52,8 @@ _WHY_BYTES = 1000
 _LARGEST = OUTPUT_LIMIT // 2
 """Bytes that are sent to one host: live files and their copies must fit into one answer."""
 _POLL_SECONDS = 0.5
+_FRESH_SECONDS = 2.0
+"""Seconds for which what was seen of all hosts counts as how they are."""
 _PATIENCE_SECONDS = 15
 """Seconds that a quorum is waited for after a host has failed and gone back."""
 
@@ -153,6 +155,7 @@ class Rollout:
         self._armed: set[str] = set()
         self._seen: tuple[CheckResult, ...] = ()
         self._whole: tuple[CheckResult, ...] = ()
+        self._seen_at = 0.0
         self._short_at_first: set[str] = set()
 
     def run(self, journal: Writer, what: Mapping[str, Any]) -> tuple[tuple[Outcome, ...], str]:
@@ -211,6 +214,7 @@ class Rollout:
     def _verify(self) -> None:
         """Make every live check."""
         self._seen = self._whole = self._fleet.verify()
+        self._seen_at = monotonic()
 
     def _prepare(self) -> str:
         """Stage on every host and look at all; return why nothing can be changed, or nothing."""
@@ -255,11 +259,11 @@ class Rollout:
 
     def _look_again(self) -> None:
         """Look before the next batch; what has failed and was let pass is not its loss."""
-        if not self._board.failures():
+        if self._board.failures():
+            self._verify()
+            self._health = self._health.still(self._seen)
+        elif monotonic() - self._seen_at > _FRESH_SECONDS:
             self._seen = self._fleet.look_at_quorums()
-            return
-        self._verify()
-        self._health = self._health.still(self._seen)
 
     def _next(
         self, waiting: list[tuple[str, ...]], quiet: AbstractSet[str]
