@@ -53,6 +53,7 @@ def _intent(
     network: Network, node: Node, services: Sequence[Service], artifacts: Iterable[Artifact]
 ) -> HostIntent:
     deployed = tuple(artifact for artifact in artifacts if artifact.scope is Scope.HOST)
+    placed = {artifact.service for artifact in deployed}
     present = [service for service in services if node in service.hosts(network)]
     return HostIntent(
         node.name,
@@ -60,7 +61,9 @@ def _intent(
         tuple(
             (service.name, observation)
             for service in present
-            for observation in _observations(service, network, node)
+            for observation in observations(
+                service, network, node, is_deployed=service.name in placed
+            )
         ),
         tuple(
             (service.name, folder)
@@ -71,9 +74,17 @@ def _intent(
     )
 
 
-def _observations(service: Service, network: Network, node: Node) -> Iterator[Observation]:
+def observations(
+    service: Service, network: Network, node: Node, *, is_deployed: bool
+) -> Iterator[Observation]:
+    """Yield what is read of a service on a host.
+
+    Its units are ours to judge only if files of it ``is_deployed`` there: on Kubernetes nodes FRR
+    is a stand-in of the twin's.
+    """
     has_daemon = any(each.kind != "set" for each in service.activate(network, node))
-    if node.platform == "linux" and has_daemon and (units := service.units(network, node)):
+    is_judged = is_deployed and node.platform == "linux" and has_daemon
+    if is_judged and (units := service.units(network, node)):
         yield UnitsActive(service.name, units)
     yield from service.observe(network, node)
 

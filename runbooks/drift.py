@@ -119,6 +119,8 @@ def _write(arguments: Namespace, report: DriftReport, last_success: datetime | N
 
     if arguments.quiet and not report.status and not arguments.outputs:
         return
+    if arguments.quiet and report.status and arguments.outputs:
+        print(report.table())  # for the mail of cron, which sends what is printed
     try:
         write_result(
             arguments,
@@ -131,7 +133,7 @@ def _write(arguments: Namespace, report: DriftReport, last_success: datetime | N
             },
         )
     except OutputError:
-        if arguments.outputs:
+        if arguments.outputs and not arguments.quiet:
             print(report.table())
         raise
 

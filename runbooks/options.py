@@ -143,7 +143,7 @@ def add_output(parser: ArgumentParser, formats: Sequence[str] = ("table", "json"
         action="append",
         default=[],
         type=lambda text: _target(text, formats),
-        help=f"write there instead of stdout; may be repeated; without FORMAT and --format"
+        help=f"write there instead of stdout (-); may be repeated; without FORMAT and --format"
         f" the file's ending tells ({endings})",
     )
     parser.set_defaults(default_format=formats[0])
@@ -182,7 +182,10 @@ def write_result(arguments: Namespace, forms: Mapping[str, Callable[[], str]]) -
         implied = target.implied if target.implied in forms else None
         form = target.stated or arguments.format or implied or arguments.default_format
         try:
-            write_file(target.path, forms[form]())
+            if target.path == "-":
+                _write_stdout(forms[form]())
+            else:
+                write_file(target.path, forms[form]())
         except OutputError as error:
             failures.append(str(error))
     if failures:

@@ -20,6 +20,7 @@ needs_chromium = pytest.mark.skipif(
 )
 
 _OPTIONS = (
+    "--headless",
     "--no-sandbox",  # tests run as root, and look at no page but their own
     "--disable-gpu",
     "--hide-scrollbars",

@@ -16,12 +16,14 @@ from functools import lru_cache
 from goldentooth.activation import Activation
 from goldentooth.artifact import Draft, Judge, Scope
 from goldentooth.check import Check, Outcome, Output, passes
+from goldentooth.discovery import discovery_commands
 from goldentooth.errors import RenderError
 from goldentooth.host import ALLOWED, INSTALLED, installed_program, judge_line
 from goldentooth.model import Network, Node
 from goldentooth.needs import Needs, Package
 from goldentooth.observation import Observation
 from goldentooth.services import Service, all_services
+from goldentooth.survey import observations
 
 VISUDO = Judge("visudo", ("visudo", "-c", "-q", "-f", "{file}"), package="sudo")
 """sudo's own check; a file that it refuses would lock every user of sudo out."""
@@ -133,8 +135,15 @@ def _reads(network: Network) -> dict[str, list[str]]:
         with suppress(RenderError):  # an undiscovered host says so itself
             for check in service.checks(network, node):
                 reads[check.host] += check.reads()
-            for observation in service.observe(network, node):
+            is_deployed = bool(_paths_of(service, network, node))
+            for observation in observations(service, network, node, is_deployed=is_deployed):
                 reads[node.name] += observation.reads()
+    for name, node in network.nodes.items():
+        reads[name] += discovery_commands(
+            package.name
+            for service in _services_on(network, node)
+            for package in service.needs(network, node).packages
+        )
     return reads
 
 

@@ -65,7 +65,7 @@ class Watch:
                 "project": schedule.project,
                 "metrics_folder": METRICS_FOLDER,
                 "metrics": f"{METRICS_FOLDER}/goldentooth_drift.prom",
-                "page": f"{schedule.project}/history/drift.html",
+                "page": f"{schedule.project}/drift.html",
             }
             yield Draft(SERVICE_PATH, "watch/drift.service.j2", names)
             yield Draft(

@@ -38,6 +38,10 @@ _KEEPALIVES = 3
 _END_SECONDS = 2.0
 
 
+_MOST_HOPS = 8
+"""Hosts on the way to a host that are looked at; ssh(1) has no such end, and loops."""
+
+
 class SshConnection:
     """Nornir connection plugin: ``host.get_connection("goldentooth_ssh", config)``.
 
@@ -150,23 +154,32 @@ async def _connect(
         ) from error
     except (asyncssh.ConfigParseError, asyncssh.KeyImportError) as error:
         raise TransportError(f"the SSH configuration or key cannot be used: {error}") from error
+    except ValueError as error:  # of a line in known_hosts
+        raise TransportError(f"known_hosts or an option cannot be read: {error}") from error
     except TimeoutError as error:
         raise UnreachableError(f"no answer within {seconds:g} s") from error
     except (asyncssh.Error, OSError) as error:
         raise UnreachableError(_reason(error)) from error
 
 
-async def _refuse_unchecked_keys(hostname: str, options: Mapping[str, Any]) -> None:
+async def _refuse_unchecked_keys(hostname: str, options: Mapping[str, Any], hops: int = 0) -> None:
     """Refuse what leaves host keys unchecked: ``known_hosts`` None, however that came about.
 
-    ``UserKnownHostsFile none`` in ``~/.ssh/config`` has that effect in asyncssh.
+    ``UserKnownHostsFile none`` in ``~/.ssh/config`` has that effect in asyncssh, for the host or
+    for one that is on the way to it (ProxyJump).
     """
-    effective = await asyncssh.SSHClientConnectionOptions.construct(host=hostname, **options)
+    # the file is read by asyncssh.connect unless it is told otherwise, by construct only if told
+    read = {"config": (), **options}
+    effective = await asyncssh.SSHClientConnectionOptions.construct(host=hostname, **read)
     if effective.known_hosts is None:
         raise HostKeyError(
-            "host keys would not be checked (known_hosts: None, or `UserKnownHostsFile none` in"
-            " the SSH configuration): name a known_hosts file"
+            f"the host key of {hostname} would not be checked (known_hosts: None, or"
+            " `UserKnownHostsFile none` in the SSH configuration): name a known_hosts file"
         )
+    if isinstance(effective.tunnel, str) and hops < _MOST_HOPS:
+        for hop in effective.tunnel.split(","):
+            host = hop.rpartition("@")[2].rpartition(":")[0] or hop.rpartition("@")[2]
+            await _refuse_unchecked_keys(host, {"config": read["config"]}, hops + 1)
 
 
 def _reason(error: BaseException) -> str:

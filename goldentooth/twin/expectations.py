@@ -98,13 +98,17 @@ def host_states(record: Record, machines: Mapping[str, Machine]) -> dict[str, di
     """Return what live checks see of each host, by the title of their column and by host."""
     telling = [check for check in record.checks if _kind_of(check).column]
     states: dict[str, dict[str, HostState]] = {_kind_of(check).column: {} for check in telling}
+    for check in map(restore_check, telling):
+        states[check.column][check.subject] = HostState(
+            is_right=False, seen=f"{check.host} does not say"
+        )
     for host in dict.fromkeys(check.host for check in telling):
         if machines[host].is_running:
             with contextlib.suppress(TwinError, TransportError):
                 mine = (check for check in telling if check.host == host)
                 for _, result in read_checks(machines[host], mine):
                     passed = result.outcome.state is State.PASSED
-                    seen = HostState(passed, result.outcome.seen)
+                    seen = HostState(is_right=passed, seen=result.outcome.seen)
                     states[result.check.column][result.check.subject] = seen
     return states
 

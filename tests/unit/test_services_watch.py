@@ -167,7 +167,7 @@ def test_prometheus_accepts_the_rules_without_a_word(site: Site) -> None:
     site.text(RULES)
     done = run_judge("promtool", "check", "rules", site.build / RULES)
     assert done.returncode == 0
-    assert "SUCCESS: 3 rules found" in done.stdout
+    assert "SUCCESS: 4 rules found" in done.stdout
     assert "lint" not in done.stdout
 
 
@@ -212,6 +212,15 @@ def test_drift_is_an_alert_after_an_hour_and_not_before(site: Site) -> None:
     assert not fired(site, "NetworkDrift", 70, series)
     assert fired(site, "NetworkDrift", 72, series)
     assert not fired(site, "NetworkDrift", 72, {DRIFT: "0x10 1x50 0x40"})
+
+
+@needs_promtool
+def test_drift_that_is_no_services_is_an_alert_of_the_host(site: Site) -> None:
+    status, none = 'goldentooth_drift_host_status{host="fenn"}', {DRIFT: "0x90"}
+    assert not fired(site, "NetworkHostDrift", 30, {status: "1x90", **none})
+    assert fired(site, "NetworkHostDrift", 61, {status: "1x90", **none})
+    assert not fired(site, "NetworkHostDrift", 61, {status: "1x90", DRIFT: "1x90"})
+    assert not fired(site, "NetworkHostDrift", 61, {status: "0x90", **none})
 
 
 @needs_promtool
