@@ -98,12 +98,14 @@ class Live(State):
     ``unknown_fields`` are those of its models that the ones known here have not (a newer plugin),
     ``missing_fields`` the other way round, ``running`` the configuration that FRR runs,
     ``names_served`` names and addresses that Unbound answers with; None if it was not read.
+    ``registers_leases`` tells that some of these may be of hosts that have a lease.
     """
 
     unknown_fields: tuple[str, ...] = ()
     missing_fields: frozenset[str] = frozenset()
     running: str | None = field(default=None, repr=False)
     names_served: frozenset[tuple[str, str]] | None = field(default=None, repr=False)
+    registers_leases: bool = False
 
 
 def own_mark(domain: str) -> str:
@@ -162,6 +164,15 @@ def read_live(
         missing_fields=frozenset(e for e in known - found if e.rpartition(".")[0] in lists),
         running=running,
         names_served=None if names_served is None else frozenset(names_served),
+        registers_leases=_registers_leases(answers.get("unbound", {})),
+    )
+
+
+def _registers_leases(unbound: Mapping[str, Any]) -> bool:
+    """Tell whether Unbound answers with the names of what has a lease, too."""
+    general = unbound.get("general")
+    return isinstance(general, Mapping) and any(
+        value_of(general.get(name)) == "1" for name in ("regdhcp", "regdhcpstatic")
     )
 
 

@@ -136,6 +136,37 @@ def test_a_hand_edit_is_named_and_put_right(twin: Twin, network: Network, config
     assert (applied["live"], applied["left"]["calls"]) == (True, [])
 
 
+@pytest.mark.parametrize(
+    ("address", "edits"),
+    [
+        (None, ({"maximumpaths": "1", "graceful": "1"}, {"maximumpaths": "64", "graceful": "0"})),
+        (
+            "10.4.0.11",
+            ({"password": "handmade", "localip": "10.4.0.1"}, {"password": "", "localip": ""}),
+        ),
+        (
+            "10.4.0.12",
+            ({"multiprotocol": "1", "weight": "5"}, {"multiprotocol": "0", "weight": ""}),
+        ),
+    ],
+)
+def test_an_edit_taken_back_without_a_reconfigure_still_runs_and_is_found(
+    twin: Twin, network: Network, config: Path, address: str | None, edits: tuple[Any, Any]
+) -> None:
+    act = operate(twin, config)
+    path, key, name = "quagga/bgp/set", "bgp", "settings bgp"
+    if address:
+        uuid = own_uuid(intended_state(network).mark, NEIGHBOR, address)
+        path, key, name = f"quagga/bgp/setNeighbor/{uuid}", "neighbor", f"neighbor {address}"
+    assert curl(twin, network, "POST", path, {key: edits[0]}) == (200, {"result": "saved"})
+    curl(twin, network, "POST", "quagga/service/reconfigure", {})
+    assert curl(twin, network, "POST", path, {key: edits[1]}) == (200, {"result": "saved"})
+    drawn = act("plan")["plan"]
+    assert (drawn["changes"], drawn["pending"]) == ([], [name])
+    applied = act("apply")
+    assert (applied["error"], applied["live"], applied["left"]["calls"]) == (None, True, [])
+
+
 def test_the_api_is_only_told_the_key_behind_a_good_certificate(twin: Twin, config: Path) -> None:
     set_faults(twin.machine("router"), {"expired": True})
     try:

@@ -394,6 +394,133 @@ def test_a_neighbor_that_runs_and_is_not_saved_is_pending(network: Network, box:
     assert "neighbor 10.4.0.15 still runs" in plan(smaller, box.live()).pending
 
 
+@pytest.mark.parametrize(
+    ("path", "title", "edit"),
+    [
+        ("bgp/set", "settings bgp", {"bgp": {"maximumpaths": "1"}}),
+        ("bgp/set", "settings bgp", {"bgp": {"graceful": "1"}}),
+        ("bgp/set", "settings bgp", {"bgp": {"bestpath": "compare-routerid"}}),
+        ("bgp/set", "settings bgp", {"bgp": {"asnumber": "65000"}}),
+        ("general/set", "settings general", {"general": {"sysloglevel": "errors"}}),
+        ("bgp/setRoutemap", "route map CLUSTER-IN:10", {"routemap": {"match2": ""}}),
+        ("bgp/setRoutemap", "route map CLUSTER-OUT:10", {"routemap": {"action": "permit"}}),
+        (
+            "bgp/setPrefixlist",
+            "prefix list CLUSTER-IN:5",
+            {"prefixlist": {"network": "0.0.0.0/0 le 32"}},
+        ),
+        *(
+            ("bgp/setNeighbor", "neighbor 10.4.0.11", {"neighbor": values})
+            for values in (
+                {"password": "canary", "localip": "10.4.0.1"},
+                {"weight": "7"},
+                {"multihop": "1"},
+                {"multiprotocol": "1"},
+                {"defaultoriginate": "1"},
+                {"keepalive": "7"},
+                {"description": "somebody"},
+            )
+        ),
+        ("bfd/setNeighbor", "BFD peer 10.4.0.11", {"neighbor": {"transmit_interval": "900"}}),
+        ("bfd/setNeighbor", "BFD peer 10.4.0.11", {"neighbor": {"multihop": "1"}}),
+    ],
+)
+def test_an_edit_that_was_taken_back_and_runs_is_found_and_made_good(
+    network: Network, box: Box, path: str, title: str, edit: Any
+) -> None:
+    intended = intended_state(with_bgp(network, bfd=Bfd()))
+    box.make(intended)
+    right, saved = box.routing.running, box.saved()
+    uuids = {str(item): uuid for uuid, item in intended.items.items()}
+    box.post(f"quagga/{path}/{uuids.get(title, '')}", edit)
+    box.post("quagga/service/reconfigure")
+    assert box.routing.running != right
+    box.api.store.config = saved  # put back field by field, and not applied
+    drawn = plan(intended, box.live())
+    assert drawn.changes == ()
+    assert title in drawn.pending
+    assert "canary" not in str(drawn.lines())
+    box.carry_out(drawn)
+    assert box.routing.running == right
+    assert plan(intended, box.live()).is_empty
+
+
+def test_what_ran_and_was_deleted_without_a_reconfigure_is_found(
+    network: Network, box: Box
+) -> None:
+    intended = intended_state(network)
+    box.make(intended)
+    route = {"route": {"network": "198.51.100.0/24", "gateway": "10.4.0.40"}}
+    peer = {"neighbor": {"address": "10.4.0.40"}}
+    name = {"host": {"hostname": "gone", "domain": "nodes.goldentooth.net", "server": "10.4.0.40"}}
+    box.post("quagga/static/set", {"staticd": {"enabled": "1"}})
+    box.post("quagga/bfd/set", {"bfd": {"enabled": "1"}})
+    made = {
+        "quagga/static/delRoute": box.post("quagga/static/addRoute", route),
+        "quagga/bfd/delNeighbor": box.post("quagga/bfd/addNeighbor", peer),
+        "unbound/settings/delHostOverride": box.post("unbound/settings/addHostOverride", name),
+    }
+    for module in ("quagga", "unbound"):
+        box.post(f"{module}/service/reconfigure")
+    assert plan(intended, box.live()).is_empty, "somebody's own, and saved"
+    for path, answer in made.items():
+        box.post(f"{path}/{answer['uuid']}")
+    drawn = plan(intended, box.live())
+    assert set(drawn.pending) == {
+        "static route 198.51.100.0/24 10.4.0.40 still runs",
+        "BFD peer 10.4.0.40 still runs",
+        "gone.nodes.goldentooth.net (10.4.0.40) is still answered with",
+    }
+    box.carry_out(drawn)
+    assert plan(intended, box.live()).is_empty
+
+
+def test_a_fact_that_follows_what_was_saved_and_not_applied_is_made_live(
+    network: Network, box: Box
+) -> None:
+    box.make(intended_state(network))
+    box.post("quagga/bgp/set", {"bgp": {"maximumpaths": "32"}})
+    drawn = plan(intended_state(with_bgp(network, maximum_paths=32)), box.live())
+    assert (drawn.changes, drawn.pending) == ((), ("settings bgp",))
+    box.carry_out(drawn)
+    assert "maximum-paths 32" in box.routing.running
+
+
+def test_names_of_leases_and_the_routers_own_are_not_taken_for_ours(
+    network: Network, box: Box
+) -> None:
+    intended = intended_state(network)
+    box.make(intended)
+    served = [
+        *((name, value) for name, _, value in box.api.served),
+        ("router.nodes.goldentooth.net", "192.0.2.1"),
+        ("nodes.goldentooth.net", "nobody.invalid. 1 3600 1200 604800 10800"),
+    ]
+    assert plan(intended, read_live(_answers(box, dict), names_served=served)).is_empty
+
+    def leases(answers: dict[str, Any]) -> None:
+        answers["unbound"]["general"] = {"regdhcp": "1"}
+
+    served.append(("phone.nodes.goldentooth.net", "10.4.0.200"))
+    assert not plan(intended, read_live(_answers(box, dict), names_served=served)).is_empty
+    assert plan(intended, read_live(_answers(box, leases), names_served=served)).is_empty
+
+
+def test_frr_may_say_more_of_its_own_and_leave_out_what_is_its_default(
+    network: Network, box: Box
+) -> None:
+    intended = intended_state(with_bgp(network, bfd=Bfd()))
+    box.make(intended)
+    running = box.routing.running.replace("  maximum-paths 64\n", "")
+    running = running.replace(" bgp router-id", " bgp hard-administrative-reset\n bgp router-id")
+    running = running.replace(
+        " address-family ipv4", " no neighbor 10.4.0.11 enforce-first-as\n address-family ipv4"
+    )
+    running = "\n".join(line for line in running.split("\n") if "timers 60 180" not in line)
+    box.routing.running = f"Building configuration...\n\nCurrent configuration:\n!\n{running}end\n"
+    assert plan(intended, box.live()).pending == ()
+
+
 def test_200_neighbors_take_a_call_each(network: Network, box: Box) -> None:
     many = _with_nodes(network, 200)
     intended = intended_state(many)
