@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ from typing import Any
 import pytest
 
 from goldentooth.compare import frr
+from goldentooth.opnsense import Intended, Live, intended_state, with_secrets
+from goldentooth.opnsense.running import pending_routing
 from goldentooth.twin import Twin, remove_twin
 from tests.namespaces import eventually
 from tests.sites import Site
@@ -69,6 +72,7 @@ class Pair:
     """The same facts on both platforms."""
 
     twins: Mapping[str, Twin]
+    intended: Intended
     neighbors: tuple[str, ...]
     has_bfd: bool
 
@@ -95,7 +99,9 @@ def pair(
             name = f"{platform}{os.getpid()}"
             twins[platform] = Twin.up(project.network, site.build, name=name)
             neighbors = tuple(str(node.address) for node in project.network.bgp_neighbors)
-        yield Pair(twins, neighbors, "bfd" in FACTS[request.param])
+            if platform == "opnsense":
+                intended = intended_state(project.network)
+        yield Pair(twins, intended, neighbors, "bfd" in FACTS[request.param])
     finally:
         for platform in PLATFORMS:
             remove_twin(f"{platform}{os.getpid()}")
@@ -119,6 +125,14 @@ def test_every_known_difference_is_one(pair: Pair) -> None:
     assert {line for line in missing if ("bfd" in line) == pair.has_bfd and "bfd" in line} == set()
     if not pair.has_bfd:
         assert {line for line in missing if "bfd" not in line} == set()
+
+
+def test_what_frr_runs_is_what_was_intended_to_the_line(pair: Pair) -> None:
+    running = show(pair.twins["opnsense"], "show running-config")
+    password = re.search(r"password (\S+)", running)
+    intended = with_secrets(pair.intended, lambda _: password[1] if password else "")
+    live = Live(intended.settings, intended.items, running=running)
+    assert pending_routing(intended, live) == ()
 
 
 def test_every_session_is_the_same(pair: Pair) -> None:
