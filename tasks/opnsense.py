@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets as randomness
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ from goldentooth.errors import (
 from goldentooth.opnsense import Backup, UnknownModelError, intended_state, plan, restore_plan
 from goldentooth.opnsense.standing import (
     Applied,
+    Recorded,
     RouterSurvey,
     adopted_bytes,
     applied_bytes,
@@ -51,13 +53,21 @@ _STATES: tuple[tuple[type[GoldentoothError], DriftState], ...] = (
 
 @dataclass(frozen=True)
 class RouterAccess:
-    """What it takes to speak to the router of ``network``; ``record`` is what was last applied."""
+    """What it takes to speak to the router of ``network``; ``record`` is what was last applied.
+
+    Beside the record is the key of the hashes in it.
+    """
 
     network: Network
     folder: Path
     record: Path
     bounds: Bounds
     secrets: Secrets = field(repr=False)
+
+    @property
+    def key_file(self) -> Path:
+        """Where the key of the record's keyed hashes is."""
+        return self.record.with_suffix(".key")
 
     def connect(self) -> OpnsenseTransport:
         """Return the way to the router; nothing has been asked of it yet."""
@@ -86,7 +96,22 @@ def _survey(access: RouterAccess, transport: OpnsenseTransport) -> RouterSurvey:
 
     live = transport.observe()
     intended = fill_secrets(intended_state(access.network), access.secrets)
-    return RouterSurvey(intended, live, plan(intended, live), _applied(access))
+    drawn = plan(intended, live)
+    return RouterSurvey(intended, live, drawn, _applied(access), key=_read_key(access))
+
+
+def _read_key(access: RouterAccess) -> bytes:
+    try:
+        return access.key_file.read_bytes().strip()
+    except FileNotFoundError:
+        return b""
+
+
+def _key(access: RouterAccess) -> bytes:
+    """Return the key of the record's keyed hashes; it is made if there is none."""
+    if not _read_key(access):
+        keep(access.key_file, randomness.token_hex(32))
+    return _read_key(access)
 
 
 def _applied(access: RouterAccess) -> Applied | None:
@@ -176,13 +201,13 @@ def prepare_record(access: RouterAccess, survey: RouterSurvey, deployment: str, 
         TransportError: if the router, whose state is to be recorded, cannot be read.
     """
     at = datetime.now(UTC).isoformat(timespec="seconds")
-    host = access.network.router.name
+    recorded = Recorded(access.network.router.name, deployment, at, by)
     if survey.back is None:
-        record = applied_bytes(survey.intended, host, deployment, at, by)
+        record = applied_bytes(survey.intended, recorded, _key(access))
     else:  # what is there now is another than the facts have
         with access.connect() as transport:
             now = replace(survey, live=transport.observe())
-        record = adopted_bytes(now, host, deployment, at, by)
+        record = adopted_bytes(now, recorded, _key(access))
     keep(prepared_record(access, deployment), record.decode())
 
 
@@ -212,8 +237,8 @@ def adopt_router(access: RouterAccess, survey: RouterSurvey, deployment: str, by
         OutputError: if it cannot be written.
     """
     at = datetime.now(UTC).isoformat(timespec="seconds")
-    host = access.network.router.name
-    keep(access.record, adopted_bytes(survey, host, deployment, at, by).decode())
+    recorded = Recorded(access.network.router.name, deployment, at, by)
+    keep(access.record, adopted_bytes(survey, recorded, _key(access)).decode())
 
 
 def keep(path: Path, text: str) -> None:

@@ -1,18 +1,21 @@
 """How the router stands: its plan as drift and as part of a deployment. Pure.
 
-The box keeps no record of what was applied; the controller does, without secrets. With it a
-difference can be put down to the router or to the facts, as on every other host.
+The box keeps no record of what was applied; the controller does. With it a difference can be put
+down to the router or to the facts, as on every other host. Of a secret there is only a keyed hash
+in it, so that a secret that was rotated is told from one that somebody has set on the router; the
+key is a file beside it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
 
 from goldentooth import drift
 from goldentooth import plan as deployment
+from goldentooth.applied import keyed_hash
 from goldentooth.drift import DriftState, HostDrift
 from goldentooth.opnsense.models import SENSITIVE, Values, fields_of
 from goldentooth.opnsense.plan import Action, Backup, Change, Plan
@@ -30,7 +33,7 @@ _ACTIONS = {
 
 
 class Applied(msgspec.Struct, frozen=True):
-    """What was last applied to a router: values without secrets, by object's name."""
+    """What was last applied to a router: values by object's name, of secrets a keyed hash."""
 
     format: str
     host: str
@@ -42,7 +45,10 @@ class Applied(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class RouterSurvey:
-    """What was read of a router, and what there is to do; ``intended`` has its secrets."""
+    """What was read of a router, and what there is to do; ``intended`` has its secrets.
+
+    ``key`` is that of the record's keyed hashes; nothing if there is none.
+    """
 
     intended: Intended = field(repr=False)
     live: Live = field(repr=False)
@@ -50,22 +56,33 @@ class RouterSurvey:
     applied: Applied | None = None
     back: Backup | None = field(default=None, repr=False)
     """Set if the plan is to put back what an earlier deployment has found."""
+    key: bytes = field(default=b"", repr=False)
 
 
-def applied_bytes(intended: Intended, host: str, deployment: str, at: str, by: str) -> bytes:
+@dataclass(frozen=True)
+class Recorded:
+    """Whose record it is: of which router, made by which deployment, when and by whom."""
+
+    host: str
+    deployment: str
+    at: str
+    by: str
+
+    def of(self, objects: dict[str, dict[str, str]]) -> bytes:
+        """Return the record as a file of the controller."""
+        applied = Applied(FORMAT, self.host, self.deployment, self.at, self.by, objects)
+        return msgspec.json.format(msgspec.json.encode(applied), indent=1) + b"\n"
+
+
+def applied_bytes(intended: Intended, recorded: Recorded, key: bytes) -> bytes:
     """Return the record of ``intended`` as it was applied, as a file of the controller."""
-    return _bytes(Applied(FORMAT, host, deployment, at, by, _objects(intended)))
+    return recorded.of(_objects(intended, key))
 
 
-def adopted_bytes(survey: RouterSurvey, host: str, deployment: str, at: str, by: str) -> bytes:
+def adopted_bytes(survey: RouterSurvey, recorded: Recorded, key: bytes) -> bytes:
     """Return the record of what the router has of what is intended, as it stands."""
-    live = _objects(survey.live)
-    taken = {name: live[name] for name in _objects(survey.intended) if name in live}
-    return _bytes(Applied(FORMAT, host, deployment, at, by, taken))
-
-
-def _bytes(applied: Applied) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(applied), indent=1) + b"\n"
+    live = _objects(survey.live, key)
+    return recorded.of({n: live[n] for n in _objects(survey.intended, key) if n in live})
 
 
 def read_applied(content: bytes, host: str) -> Applied:
@@ -80,14 +97,22 @@ def read_applied(content: bytes, host: str) -> Applied:
     return applied
 
 
-def _objects(state: State) -> dict[str, dict[str, str]]:
-    """Return all values but secrets, keyed as :class:`Change` names what it changes."""
+def _objects(state: State, key: bytes) -> dict[str, dict[str, str]]:
+    """Return all values, keyed as :class:`Change` names what it changes.
+
+    In place of a secret stands its hash; without a key, nothing.
+    """
     items = {f"{item.kind.title} {item.name}": item.values for item in state.items.values()}
     settings = {f"settings {model}": values for model, values in state.settings.items()}
-    return {
-        name: {key: value for key, value in values.items() if key not in SENSITIVE}
-        for name, values in (items | settings).items()
-    }
+    return {name: dict(_values(name, values, key)) for name, values in (items | settings).items()}
+
+
+def _values(name: str, values: Values, key: bytes) -> Iterator[tuple[str, str]]:
+    for each, value in values.items():
+        if each not in SENSITIVE:
+            yield each, value
+        elif key:  # none is none, whatever the key
+            yield each, keyed_hash(f"{name}\n{each}\n{value}".encode(), key) if value else ""
 
 
 # -- as drift ---------------------------------------------------------------------------
@@ -102,13 +127,15 @@ def judge_router(host: str, survey: RouterSurvey) -> HostDrift:
 
 def _items(survey: RouterSurvey) -> Iterator[drift.Item]:
     changes = {str(change): change for change in survey.drawn.changes}
-    for name in _objects(survey.intended):
+    for name in _objects(survey.intended, survey.key):
         if name not in changes:
             yield drift.Item(SERVICE, name, DriftState.IN_SYNC)
     for name, change in changes.items():
         fields = ", ".join(each.field for each in change.fields)
         detail = change.reason or (fields if change.action is Action.CHANGE else "")
         state = _state(survey, name, change)
+        if state is DriftState.PENDING and {f.field for f in change.fields} <= SENSITIVE:
+            detail = detail and "the value of a secret has changed"
         moved = state in {DriftState.DRIFT, DriftState.CONFLICT}
         diff = _moved_lines(change) if moved else _lines(change)
         yield drift.Item(SERVICE, name, state, detail, diff)
@@ -131,7 +158,6 @@ def _moved_lines(change: Change) -> str:
 
 
 def _state(survey: RouterSurvey, name: str, change: Change) -> DriftState:
-    intended = _objects(survey.intended).get(name, _NOTHING)
     if survey.applied is None:
         return _state_without_record(survey, change)
     applied = survey.applied.objects.get(name)
@@ -139,11 +165,19 @@ def _state(survey: RouterSurvey, name: str, change: Change) -> DriftState:
         return DriftState.PENDING if applied is not None else DriftState.CONFLICT
     if change.action is Action.CREATE:
         return DriftState.MISSING if applied is not None else DriftState.PENDING
-    if applied == intended:
+    if applied is None:
+        return DriftState.CONFLICT
+    intended = _objects(survey.intended, survey.key).get(name, _NOTHING)
+    live = _objects(survey.live, survey.key).get(name, _NOTHING)
+    # a record without a key, or without hashes, knows nothing of secrets
+    known = {each: v for each, v in applied.items() if each not in SENSITIVE or survey.key}
+    if known == _without_unknown_secrets(intended, known):
         return DriftState.DRIFT
-    live = _objects(survey.live).get(name, _NOTHING)
-    as_applied = applied is not None and applied.items() <= live.items()
-    return DriftState.PENDING if as_applied else DriftState.CONFLICT
+    return DriftState.PENDING if known.items() <= live.items() else DriftState.CONFLICT
+
+
+def _without_unknown_secrets(values: Mapping[str, str], known: Mapping[str, str]) -> Values:
+    return {name: v for name, v in values.items() if name not in SENSITIVE or name in known}
 
 
 def _state_without_record(survey: RouterSurvey, change: Change) -> DriftState:

@@ -7,6 +7,7 @@ that from the first moment on. On a bare twin the store is empty and FRR does no
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 from goldentooth.model import Network, Node
 from goldentooth.opnsense import intended_state, with_secrets
 from goldentooth.opnsense.models import TABLE
-from goldentooth.opnsense.standing import applied_bytes
+from goldentooth.opnsense.standing import Recorded, applied_bytes
 from goldentooth.twin.accounts import Accounts
 from goldentooth.twin.image import add_unit
 from goldentooth.twin.keys import Authority
@@ -125,7 +126,10 @@ def set_faults(router: Machine, faults: Mapping[str, Any] | None) -> None:
 
 
 def router_record(network: Network, values: Mapping[str, str]) -> dict[str, bytes]:
-    """Return what the operator has on record as applied to the router, by path in its folder."""
+    """Return what the operator has on record as applied to the router, by path in its folder.
+
+    With the key of the hashes in it.
+    """
     if not network.router.is_opnsense:
         return {}
     name = network.router.name
@@ -133,4 +137,6 @@ def router_record(network: Network, values: Mapping[str, str]) -> dict[str, byte
     intended = with_secrets(
         intended_state(network), lambda text: fill(text.encode(), values).decode()
     )
-    return {f"routers/{name}.json": applied_bytes(intended, name, "twin", at, "twin up")}
+    key = secrets.token_hex(32).encode()
+    record = applied_bytes(intended, Recorded(name, "twin", at, "twin up"), key)
+    return {f"routers/{name}.json": record, f"routers/{name}.key": key}

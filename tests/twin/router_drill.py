@@ -55,7 +55,7 @@ class RouterDrill(Drill):
         self.which = "A"
         self.secrets = tuple(api_credentials(site.project().network).values())
         records = self.folder / "journal/routers"
-        copy = f'mkdir -p {records} && cp "$GOLDENTOOTH_STATE"/routers/router.json {records}'
+        copy = f'mkdir -p {records} && cp "$GOLDENTOOTH_STATE"/routers/router.* {records}'
         self.twin.run(["sh", "-c", copy]).check_returncode()
 
     def intend(self, which: str) -> None:
