@@ -136,7 +136,7 @@ class Kind:
 
     def name(self, values: Values) -> str:
         """Return what a person calls an object of these values."""
-        return self.form.format_map(values).rstrip()
+        return self.form.format_map(values).rstrip(" .")
 
     def place(self, values: Values) -> tuple[str, ...]:
         """Return the territory that an object of these values is in."""
@@ -207,6 +207,15 @@ HOST_OVERRIDE = Kind(
     form="{hostname}.{domain} {rr}",
     territory=("hostname", "domain", "rr"),
 )
+HOST_ALIAS = Kind(
+    "host alias",
+    "unbound",
+    "aliases.alias",
+    "HostAlias",
+    form="{hostname}.{domain}",
+    territory=("hostname", "domain"),
+)
+"""Another name for a host override, which is deleted along with it."""
 
 KINDS = (
     PREFIX_LIST,
@@ -217,6 +226,7 @@ KINDS = (
     BFD_PEER,
     STATIC_ROUTE,
     HOST_OVERRIDE,
+    HOST_ALIAS,
 )
 """In the order in which they are made: what is referred to comes before what refers to it."""
 

@@ -19,7 +19,15 @@ from functools import cached_property
 from itertools import chain
 from typing import Any
 
-from goldentooth.opnsense.models import KINDS, SECTIONS, SENSITIVE, Kind, Values, fields_of
+from goldentooth.opnsense.models import (
+    HOST_OVERRIDE,
+    KINDS,
+    SECTIONS,
+    SENSITIVE,
+    Kind,
+    Values,
+    fields_of,
+)
 from goldentooth.opnsense.running import pending_names, pending_routing
 from goldentooth.opnsense.state import Intended, Live, shown
 
@@ -361,7 +369,11 @@ class _Drawing:
         )
 
     def obstacles(self) -> Iterable[str]:
-        """Yield what cannot be deleted, since others refer to it (OPNsense's safe delete)."""
+        """Yield what cannot be deleted, since others refer to it (OPNsense's safe delete).
+
+        Unbound's part is not safe: aliases of a host override are deleted with it
+        (delHostOverrideAction of its SettingsController).
+        """
         for uuid in self._to_delete():
             item = self.live.items[uuid]
             users = [
@@ -369,7 +381,12 @@ class _Drawing:
                 for other in self.live.items.values()
                 if uuid in other.references and other.uuid not in self.wanted
             ]
-            if users:
+            if users and item.kind == HOST_OVERRIDE:
+                yield (
+                    f"{item} is to be deleted, and OPNsense deletes {', '.join(users)} (not ours)"
+                    " with it: give it another host override, or delete it there"
+                )
+            elif users:
                 yield (
                     f"{item} is to be deleted, but {', '.join(users)} (not ours) refers to it:"
                     " rename it there, or take the reference away"

@@ -16,6 +16,7 @@ from goldentooth.compare.frr import canonical
 from goldentooth.compare.frr_words import is_address
 from goldentooth.opnsense.models import (
     BFD_PEER,
+    HOST_ALIAS,
     HOST_OVERRIDE,
     NEIGHBOR,
     PREFIX_LIST,
@@ -105,7 +106,7 @@ def pending_names(intended: Intended, live: Live) -> tuple[str, ...]:
     made = {
         (_host(item.values), item.values["server"])
         for item in (*live.of_kind(HOST_OVERRIDE), *wanted)
-    }
+    } | set(_aliases(live))
     domains = tuple({f".{item.values['domain']}" for item in wanted})
     surplus = {
         f"{name} ({address}) is still answered with"
@@ -123,6 +124,14 @@ _NAMED = (PREFIX_LIST, ROUTE_MAP)
 
 def _host(values: Values) -> str:
     return f"{values['hostname']}.{values['domain']}".lower()
+
+
+def _aliases(live: Live) -> Iterator[tuple[str, str]]:
+    """Yield name and address of every alias; what it does not say is as its host override has."""
+    for item in live.of_kind(HOST_ALIAS):
+        if host := live.items.get(item.values["host"]):
+            said = {name: item.values[name] or host.values[name] for name in ("hostname", "domain")}
+            yield _host(said), host.values["server"]
 
 
 def _lines(text: str) -> dict[Line, None]:

@@ -315,7 +315,7 @@ class OpnsenseTransport:
         if drawn.obstacles:
             raise ChangedMeanwhileError("the plan cannot be carried out: " + drawn.obstacles[0])
         fresh = plan(intended, self.observe())
-        if fresh.calls != drawn.calls:
+        if fresh.calls != drawn.calls or fresh.obstacles:
             raise ChangedMeanwhileError(
                 "the router has been changed since the plan was drawn up; nothing was done\n"
                 "    plan again, and look at what is new"

@@ -360,6 +360,30 @@ def test_what_others_use_is_not_deleted_under_them(network: Network, box: Box) -
     assert "neighbor 203.0.113.9 (not ours) refers to it" in drawn.obstacles[0]
 
 
+def test_an_alias_of_somebody_is_not_deleted_with_the_name_that_it_is_of(
+    network: Network, box: Box
+) -> None:
+    box.make(intended_state(network))
+    fenn = own_uuid(own_mark("goldentooth.net"), HOST_OVERRIDE, "fenn.nodes.goldentooth.net A")
+    aliases = ({"hostname": "www", "domain": "goldentooth.net"}, {"hostname": "web"})
+    made = [
+        box.post("unbound/settings/addHostAlias", {"alias": {"host": fenn, **alias}})
+        for alias in aliases
+    ]
+    box.post("unbound/service/reconfigure")
+    drawn = plan(intended_state(network), box.live())
+    assert (drawn.is_empty, drawn.obstacles) == (True, ()), "as long as the name stays"
+    assert drawn.foreign == ("host alias www.goldentooth.net", "host alias web")
+    fewer = intended_state(without(network, "fenn"))
+    (obstacle,) = plan(fewer, box.live()).obstacles
+    assert "host override fenn.nodes.goldentooth.net A is to be deleted" in obstacle
+    assert "OPNsense deletes host alias www.goldentooth.net, host alias web (not ours)" in obstacle
+    for answer in made:
+        box.post(f"unbound/settings/delHostAlias/{answer['uuid']}")
+    box.make(fewer)
+    assert plan(fewer, box.live()).is_empty
+
+
 def test_the_uuid_says_whose_it_is_and_a_clone_does_not_carry_it(
     network: Network, box: Box
 ) -> None:

@@ -312,6 +312,30 @@ def test_names_are_served_after_unbounds_reconfigure(router: SimulatedRouter) ->
     assert (served["name"], served["value"]) == ("fenn.nodes.example.net.", "10.4.0.15")
 
 
+def test_an_alias_is_served_with_its_host_override_and_deleted_with_it(
+    router: SimulatedRouter,
+) -> None:
+    names = ("fenn", "gardener")
+    hosts = [
+        post(
+            router,
+            "unbound/settings/addHostOverride",
+            {"host": {"hostname": name, "domain": "nodes.example.net", "server": "10.4.0.15"}},
+        )["uuid"]
+        for name in names
+    ]
+    for uuid, name in zip(hosts, names, strict=True):
+        alias = {"alias": {"host": uuid, "hostname": f"www-{name}"}}
+        assert post(router, "unbound/settings/addHostAlias", alias)["result"] == "saved"
+    post(router, "unbound/service/reconfigure")
+    data = get(router, "unbound/diagnostics/listlocaldata")["data"]
+    served = {each["name"]: each["value"] for each in data}
+    assert served["www-fenn.nodes.example.net."] == "10.4.0.15"
+    assert post(router, f"unbound/settings/delHostOverride/{hosts[0]}") == {"result": "deleted"}
+    rows = get(router, "unbound/settings/searchHostAlias")["rows"]
+    assert [row["hostname"] for row in rows] == ["www-gardener"]
+
+
 def test_a_record_needs_what_its_type_does(router: SimulatedRouter) -> None:
     host = {"hostname": "fenn", "domain": "nodes.example.net"}
     answer = post(router, "unbound/settings/addHostOverride", {"host": host})

@@ -27,7 +27,7 @@ from goldentooth.errors import (
 )
 from goldentooth.model import Network
 from goldentooth.opnsense import Intended, intended_state, plan, with_secrets
-from goldentooth.opnsense.models import NEIGHBOR
+from goldentooth.opnsense.models import HOST_OVERRIDE, NEIGHBOR
 from goldentooth.opnsense.state import own_uuid
 from goldentooth.secrets import Secrets
 from goldentooth.transports import opnsense
@@ -309,6 +309,23 @@ def test_a_router_changed_since_the_plan_is_not_touched(
         before = json.dumps(router.config)
         with pytest.raises(ChangedMeanwhileError, match="nothing was done"):
             transport.apply(drawn, intended)
+    assert json.dumps(router.config) == before
+
+
+def test_an_alias_that_came_since_the_plan_is_not_deleted_with_its_name(
+    router: SimulatedRouter, intended: Intended, network: Network
+) -> None:
+    deploy(router, intended)
+    names = [name for name in network.nodes if name != "fenn"]
+    fewer = intended_state(network.only(names))
+    fenn = own_uuid(intended.mark, HOST_OVERRIDE, "fenn.nodes.goldentooth.net A")
+    with router.transport() as transport:
+        drawn = plan(fewer, transport.observe())
+        alias = {"alias": {"host": fenn, "hostname": "www"}}
+        router.ask("POST", "unbound/settings/addHostAlias", alias)
+        before = json.dumps(router.config)
+        with pytest.raises(ChangedMeanwhileError, match="nothing was done"):
+            transport.apply(drawn, fewer)
     assert json.dumps(router.config) == before
 
 

@@ -42,6 +42,7 @@ LISTS = {
     ("bfd", "Neighbor"): "neighbors.neighbor",
     ("static", "Route"): "routes.route",
     ("unbound", "HostOverride"): "hosts.host",
+    ("unbound", "HostAlias"): "aliases.alias",
 }
 SAFE_DELETE = {"bgp"}
 
@@ -319,9 +320,17 @@ class Api:
         items = self.store.items(model, path)
         for uuid in arguments[0].split(","):
             self._check_unused(model, path, uuid)
+            if path == "hosts.host":
+                self._delete_aliases(uuid)
             result["result"] = "deleted" if items.pop(uuid, None) else "not found"
         self._save(request)
         return result
+
+    def _delete_aliases(self, host: str) -> None:
+        """Delete the aliases of a host override, as OPNsense does before it deletes that."""
+        aliases = self.store.items("unbound", "aliases.alias")
+        for uuid in [each for each, alias in aliases.items() if alias["host"] == host]:
+            del aliases[uuid]
 
     def _check_unused(self, model: str, path: str, uuid: str) -> None:
         if model not in SAFE_DELETE:
@@ -464,11 +473,19 @@ class Api:
 
     def _serve_names(self) -> None:
         """Take over what Unbound would answer with from now on."""
-        self.served = [
-            (f"{item['hostname']}.{item['domain']}", item["rr"], item["server"])
-            for item in self.store.items("unbound", "hosts.host").values()
-            if item["enabled"] == "1" and item["rr"] in {"A", "AAAA"}
-        ]
+        hosts = self.store.items("unbound", "hosts.host")
+        self.served = []
+        for uuid, host in hosts.items():
+            if host["enabled"] == "1" and host["rr"] in {"A", "AAAA"}:
+                for own in (host, *self._aliases_of(uuid)):
+                    said = {key: own[key] or host[key] for key in ("hostname", "domain")}
+                    name = f"{said['hostname']}.{said['domain']}"
+                    self.served.append((name, host["rr"], host["server"]))
+
+    def _aliases_of(self, host: str) -> Iterator[Item]:
+        for alias in self.store.items("unbound", "aliases.alias").values():
+            if alias["host"] == host and alias["enabled"] == "1":
+                yield alias
 
     def _unbound_diagnostics(self, action: str, arguments: list[str], request: Request) -> Any:
         del arguments, request
