@@ -367,13 +367,16 @@ def plan_rollback(
 
 
 def _plan_router_return(project: Project, survey: HostSurvey, to: int) -> HostPlan:
-    """Return what brings an OPNsense router to before one of its deployments from here."""
+    """Return what brings an OPNsense router to what was applied, or before its deployments."""
     from goldentooth.opnsense.standing import judge_router, plan_router
-    from tasks.opnsense import survey_return
+    from tasks.opnsense import survey_applied, survey_return
 
     router = project.network.router.name
-    if not to or survey.router is None:  # what it has been given stands in the facts
+    if survey.router is None:
         return HostPlan(router)
+    if not to:
+        last = survey_applied(project.router_access(), survey.router)
+        return plan_router(router, judge_router(router, last), last, overwrite=True)
     entries = project.journal.entries()
     done = [e.deployment for e in entries if e.hosts.get(router) == CONFIRMED]
     if len(done) < to:

@@ -27,6 +27,7 @@ from goldentooth.opnsense.standing import (
     RouterSurvey,
     adopted_bytes,
     applied_bytes,
+    as_applied,
     judge_router,
     read_applied,
 )
@@ -170,7 +171,10 @@ def change_router(
 
 
 def return_router(access: RouterAccess, deployment: str, backup: Backup | None = None) -> Step:
-    """Put back what a deployment found; without ``backup``, as it was kept, without secrets."""
+    """Put back what a deployment found; without ``backup``, as it was kept, without secrets.
+
+    The step's reason says which secrets could not go back.
+    """
     try:
         if backup is None:
             kept = json.loads(backup_file(access, deployment).read_text(encoding="utf-8"))
@@ -183,7 +187,7 @@ def return_router(access: RouterAccess, deployment: str, backup: Backup | None =
     if result.error is not None:
         return Step(is_done=False, reason="; ".join(result.lines()), is_lost=True)
     drop_record(access, deployment)
-    return Step(is_done=True)
+    return Step(is_done=True, reason="; ".join(result.notes))
 
 
 def prepared_record(access: RouterAccess, deployment: str) -> Path:
@@ -268,4 +272,19 @@ def survey_return(access: RouterAccess, survey: RouterSurvey, deployment: str) -
             f"{access.network.router.name}: what was there before {deployment} is not kept here"
             f" ({file}: {error})"
         ) from error
-    return replace(survey, drawn=restore_plan(back, survey.live), back=back)
+    drawn = restore_plan(back, survey.live)
+    if drawn.is_empty:  # to have put nothing back is no success where something should have been
+        drawn = replace(drawn, obstacles=(*drawn.obstacles, *drawn.notes), notes=())
+    return replace(survey, drawn=drawn, back=back)
+
+
+def survey_applied(access: RouterAccess, survey: RouterSurvey) -> RouterSurvey:
+    """Return the survey with a plan that makes the router what was last applied.
+
+    Raises:
+        DeploymentError: if there is no record of it.
+    """
+    try:
+        return as_applied(survey)
+    except ValueError as error:
+        raise DeploymentError(f"{access.network.router.name}: {error} ({access.record})") from None

@@ -291,18 +291,26 @@ def restore_plan(backup: Backup, live: Live) -> Plan:
     }
     drawn = _Drawing(live, wanted, {}, backup.settings, {})
     changes, calls = drawn.result(set())
-    lost = [
-        f"{kind} {kind.name(values)}: its password was not stored, and must be set anew"
-        for uuid, (kind, values) in ((u, was) for u, was in backup.items.items() if was)
-        if uuid not in live.items and SENSITIVE & kind.fields.keys() - values.keys()
-    ]
     return Plan(
         changes=changes,
         calls=calls,
         backup=drawn.backup(),
         obstacles=tuple(drawn.obstacles()),
-        notes=tuple(lost),
+        notes=tuple(_not_stored(backup, live)),
     )
+
+
+def _not_stored(backup: Backup, live: Live) -> Iterable[str]:
+    """Yield which secrets cannot be put back, since a stored backup has none."""
+    for uuid, was in backup.items.items():
+        if was is None:
+            continue
+        kind, values = was
+        is_there = uuid in live.items
+        touched = set(backup.touched.get(uuid, ())) if is_there else kind.fields.keys()
+        for name in sorted(SENSITIVE & touched - values.keys()):
+            remedy = "it stays as it is now" if is_there else "it must be set anew"
+            yield f"{kind} {kind.name(values)}: its {name} was not stored, and {remedy}"
 
 
 def _before(backup: Backup, uuid: str, kind: Kind, values: Values, *, is_there: bool) -> _Wanted:

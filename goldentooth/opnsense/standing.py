@@ -9,7 +9,7 @@ key is a file beside it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -17,9 +17,9 @@ from goldentooth import drift
 from goldentooth import plan as deployment
 from goldentooth.applied import keyed_hash
 from goldentooth.drift import DriftState, HostDrift
-from goldentooth.opnsense.models import SENSITIVE, Values, fields_of
-from goldentooth.opnsense.plan import Action, Backup, Change, Plan
-from goldentooth.opnsense.state import Intended, Live, State
+from goldentooth.opnsense.models import KINDS, SENSITIVE, Kind, Values, fields_of
+from goldentooth.opnsense.plan import Action, Backup, Change, Plan, plan
+from goldentooth.opnsense.state import Intended, Live, State, make_item, own_uuid
 
 SERVICE = "opnsense"
 FORMAT = "goldentooth-net/router-applied/1"
@@ -112,7 +112,65 @@ def _values(name: str, values: Values, key: bytes) -> Iterator[tuple[str, str]]:
         if each not in SENSITIVE:
             yield each, value
         elif key:  # none is none, whatever the key
-            yield each, keyed_hash(f"{name}\n{each}\n{value}".encode(), key) if value else ""
+            yield each, _keyed(name, each, value, key)
+
+
+def _keyed(name: str, field_name: str, value: str, key: bytes) -> str:
+    return keyed_hash(f"{name}\n{field_name}\n{value}".encode(), key) if value else ""
+
+
+def as_applied(survey: RouterSurvey) -> RouterSurvey:
+    """Return the survey with a plan that makes the router what was last applied.
+
+    A secret is taken from where it still is: the router, or the facts. One that is in neither
+    stays as it is, and the plan says so.
+
+    Raises:
+        ValueError: if there is no record, or it tells of what is not known here.
+    """
+    if survey.applied is None:
+        raise ValueError("nothing is on record as applied")
+    settings: dict[str, Values] = {}
+    items, notes = {}, []
+    for name, values in survey.applied.objects.items():
+        if name.startswith("settings "):
+            settings[name.removeprefix("settings ")] = values
+            continue
+        kind = _kind_of(name)
+        plain = {each: value for each, value in values.items() if each not in SENSITIVE}
+        uuid = own_uuid(survey.intended.mark, kind, kind.name(plain))
+        for each in sorted(SENSITIVE & kind.fields.keys()):
+            secret = _secret(survey, name, each, uuid)
+            if secret is None:
+                notes.append(f"{name}: its {each} was not stored, and it stays as it is now")
+                secret = _secrets_there(survey.live, uuid, each)
+            plain[each] = secret
+        items[uuid] = make_item(survey.intended.mark, kind, plain, {})
+    target = Intended(settings=settings, items=items, mark=survey.intended.mark)
+    drawn = plan(target, survey.live)
+    return replace(survey, intended=target, drawn=replace(drawn, notes=(*drawn.notes, *notes)))
+
+
+def _kind_of(name: str) -> Kind:
+    for kind in KINDS:
+        if name.startswith(f"{kind.title} "):
+            return kind
+    raise ValueError(f"its record has {name}, which is not known here")
+
+
+def _secret(survey: RouterSurvey, name: str, field_name: str, uuid: str) -> str | None:
+    """Return the secret that was applied, if the router or the facts still have it."""
+    objects = survey.applied.objects if survey.applied else {}
+    known = objects.get(name, {}).get(field_name)
+    for state in (survey.live, survey.intended):
+        value = _secrets_there(state, uuid, field_name)
+        if known == _keyed(name, field_name, value, survey.key):
+            return value
+    return None
+
+
+def _secrets_there(state: State, uuid: str, field_name: str) -> str:
+    return state.items[uuid].values[field_name] if uuid in state.items else ""
 
 
 # -- as drift ---------------------------------------------------------------------------

@@ -93,7 +93,8 @@ class ApplyResult:
     """What became of a plan: which changes were made, which not, and of which it is not known.
 
     ``is_live`` tells whether the services were reconfigured, ``error`` what stopped it. What is
-    not live is not lost: it is saved on the router, and the next plan makes it live.
+    not live is not lost: it is saved on the router, and the next plan makes it live. ``notes`` say
+    what could not be made at all: secrets that a stored backup does not hold.
     """
 
     made: tuple[Change, ...]
@@ -102,6 +103,7 @@ class ApplyResult:
     uncertain: Change | None = None
     is_live: bool = False
     error: GoldentoothError | None = None
+    notes: tuple[str, ...] = ()
 
     def lines(self) -> tuple[str, ...]:
         """Return it for a person."""
@@ -345,7 +347,10 @@ class OpnsenseTransport:
             raise ChangedMeanwhileError("it cannot be put back: " + drawn.obstacles[0])
         drawn = _with_reconfigure(drawn, backup)
         kept = replace(drawn.backup, history=self._history())
-        return self._carry_out(drawn, kept, lambda: restore_plan(backup, self.observe()), progress)
+        result = self._carry_out(
+            drawn, kept, lambda: restore_plan(backup, self.observe()), progress
+        )
+        return replace(result, notes=drawn.notes)
 
     def _carry_out(
         self,

@@ -97,6 +97,22 @@ def test_a_hand_edit_is_drift_and_is_not_overwritten_silently(
     assert operator.drift() == (0, {})
 
 
+def test_rollback_takes_back_a_hand_edit(operator: Operator, twin: Twin, network: Network) -> None:
+    uuid = fenn(network)
+    for path, body in (
+        (f"bgp/setNeighbor/{uuid}", {"neighbor": {"keepalive": "7"}}),
+        ("service/reconfigure", {}),
+    ):
+        curl(twin, network, "POST", f"quagga/{path}", body)
+    assert operator.drift() == (1, {FENN: "drift"})
+    status, plan, said = operator.run("rollback")
+    assert (status, [c["path"] for c in plan["hosts"][0]["changes"]]) == (1, [FENN]), said
+    status, report, said = operator.run("rollback", "--commit")
+    assert (status, report["hosts"][0]["outcome"]) == (0, "confirmed"), said
+    assert operator.drift() == (0, {})
+    assert operator.run("rollback")[1]["hosts"][0]["changes"] == []
+
+
 def test_changed_facts_are_pending_deployed_and_rolled_back(
     operator: Operator, twin: Twin, network: Network
 ) -> None:

@@ -595,12 +595,25 @@ def test_a_backup_puts_everything_back(network: Network, box: Box) -> None:
 
 
 def test_a_stored_backup_says_which_password_it_does_not_hold(network: Network, box: Box) -> None:
-    with_password = intended_state(with_bgp(network, password="${env:BGP}"))
-    box.make(with_secrets(with_password, lambda text: text.replace("${env:BGP}", "canary")))
-    gone = plan(intended_state(without(network, "fenn")), box.live())
+    with_password = with_bgp(network, password="${env:BGP}")
+
+    def filled(network: Network, value: str) -> Intended:
+        return with_secrets(intended_state(network), lambda text: text.replace("${env:BGP}", value))
+
+    box.make(filled(with_password, "canary"))
+    gone = plan(filled(without(with_password, "fenn"), "canary"), box.live())
     box.carry_out(gone)
     restored = restore_plan(Backup.from_dict(gone.backup.as_dict()), box.live())
-    assert "10.4.0.15: its password was not stored" in restored.notes[0]
+    assert restored.notes == (
+        "neighbor 10.4.0.15: its password was not stored, and it must be set anew",
+    )
+    box.make(filled(with_password, "canary"))
+    rotated = plan(filled(with_password, "canary-2"), box.live())
+    box.carry_out(rotated)
+    assert restore_plan(rotated.backup, box.live()).notes == (), "in memory it is held"
+    restored = restore_plan(Backup.from_dict(rotated.backup.as_dict()), box.live())
+    assert (restored.changes, len(restored.notes)) == ((), 12)
+    assert "10.4.0.15: its password was not stored, and it stays as it is" in restored.notes[4]
 
 
 # -- other versions of the models ------------------------------------------------------------

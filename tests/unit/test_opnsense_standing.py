@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from goldentooth.drift import DriftState, Item
+from goldentooth.errors import DeploymentError
 from goldentooth.opnsense.models import NEIGHBOR
 from goldentooth.opnsense.standing import RouterSurvey, plan_router
 from goldentooth.opnsense.state import own_mark, own_uuid
@@ -24,6 +25,9 @@ from tasks.opnsense import (
     RouterAccess,
     change_router,
     prepare_record,
+    return_router,
+    survey_applied,
+    survey_return,
     survey_router,
     take_record,
 )
@@ -69,6 +73,17 @@ class Operator:
         assert step.is_done, step.reason
         prepare_record(access, survey, name, "somebody")
         take_record(access, name)
+
+    def go_back(self, back: Callable[[RouterAccess, RouterSurvey], RouterSurvey]) -> RouterSurvey:
+        """Make the router what ``back`` plans, as a deployment; return the plan's survey."""
+        access = self.access()
+        survey = back(access, self.survey())
+        assert survey.drawn.obstacles == ()
+        step, _ = change_router(access, survey, "back")
+        assert step.is_done, step.reason
+        prepare_record(access, survey, "back", "somebody")
+        take_record(access, "back")
+        return survey
 
     def edit(self, address: str, **values: str) -> None:
         uuid = own_uuid(own_mark("goldentooth.net"), NEIGHBOR, address)
@@ -185,3 +200,69 @@ def test_no_secret_is_in_the_record_and_its_files_are_the_owners_alone(operator:
     objects = json.loads((operator.records / "router.json").read_text())["objects"]
     hashes = [values["password"] for name, values in objects.items() if "neighbor" in name]
     assert len(set(hashes)) == 12, "the same secret is not seen to be the same"
+
+
+# -- back ------------------------------------------------------------------------------------
+
+
+def test_rollback_puts_back_what_was_applied(operator: Operator) -> None:
+    right = operator.router.routing.running
+    operator.edit("10.4.0.15", keepalive="7", password="handmade")
+    operator.reconfigure()
+    operator.site.edit("inventory/defaults.yaml", "hold: 180", "hold: 120")  # is not what was
+    survey = operator.go_back(survey_applied)
+    assert [str(change) for change in survey.drawn.changes] == ["neighbor 10.4.0.15"]
+    assert operator.router.routing.running == right
+    assert states(operator.deviations()) == {DriftState.PENDING}, "the facts are newer"
+
+
+def test_rollback_is_planned_from_the_record(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("OPNSENSE_KEY", KEY), ("OPNSENSE_SECRET", SECRET), ("BGP", OLD)):
+        monkeypatch.setenv(name, value)
+    project = operator.site.project()
+    project.router_access().record.parent.parent.mkdir()
+    operator.records.rename(project.router_access().record.parent)
+    (host,) = project.plan_rollback(0, hosts=["router"]).hosts
+    assert host.changes == ()
+    operator.edit("10.4.0.15", keepalive="7")
+    (host,) = project.plan_rollback(0, hosts=["router"]).hosts
+    assert [(change.path, change.detail) for change in host.changes] == [
+        ("neighbor 10.4.0.15", "keepalive")
+    ]
+
+
+def test_without_a_record_there_is_nothing_to_go_back_to(operator: Operator) -> None:
+    (operator.records / "router.json").unlink()
+    with pytest.raises(DeploymentError, match="nothing is on record as applied"):
+        survey_applied(operator.access(), operator.survey())
+
+
+def test_a_password_that_is_nowhere_any_more_is_said_to_stay(operator: Operator) -> None:
+    operator.edit("10.4.0.15", keepalive="7", password="handmade")
+    survey = survey_applied(operator.access(), operator.survey(BGP=NEW))
+    assert survey.drawn.notes == (
+        "neighbor 10.4.0.15: its password was not stored, and it stays as it is now",
+    )
+    (change,) = survey.drawn.changes
+    assert [field.field for field in change.fields] == ["keepalive"]
+
+
+def test_a_rotation_alone_cannot_be_rolled_back_and_is_not_said_to_be(operator: Operator) -> None:
+    operator.deploy("second", BGP=NEW)
+    back = survey_return(operator.access(), operator.survey(BGP=NEW), "second")
+    assert len(back.drawn.obstacles) == 12
+    assert "its password was not stored" in back.drawn.obstacles[0]
+
+
+def test_what_goes_back_says_which_password_does_not(operator: Operator) -> None:
+    operator.site.edit("inventory/defaults.yaml", "keepalive: 60", "keepalive: 50")
+    operator.deploy("second", BGP=NEW)
+    back = survey_return(operator.access(), operator.survey(BGP=NEW), "second")
+    assert back.drawn.obstacles == ()
+    assert len(back.drawn.changes) == len(back.drawn.notes) == 12
+    step = return_router(operator.access(), "second")
+    assert step.is_done
+    assert "neighbor 10.4.0.15: its password was not stored" in step.reason
+    assert "timers 60 180" in operator.router.routing.running
