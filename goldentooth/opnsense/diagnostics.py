@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from html import unescape
 from shlex import split
 from typing import Any
 
@@ -116,7 +115,7 @@ def _running(answer: Json) -> str:
     text = _object(answer).get("response")
     if not isinstance(text, str):
         raise TypeError("it is no text")
-    return unescape(text)
+    return text
 
 
 def _without_header(answer: Json) -> str:

@@ -92,9 +92,10 @@ class ChangedMeanwhileError(TransportError):
 class ApplyResult:
     """What became of a plan: which changes were made, which not, and of which it is not known.
 
-    ``is_live`` tells whether the services were reconfigured, ``error`` what stopped it. What is
-    not live is not lost: it is saved on the router, and the next plan makes it live. ``notes`` say
-    what could not be made at all: secrets that a stored backup does not hold.
+    ``is_live`` tells whether the services run it, ``is_reconfigured`` whether they were told to,
+    ``error`` what stopped it. What is not live is not lost: it is saved on the router, and the next
+    plan makes it live. ``notes`` say what could not be made at all: secrets that a stored backup
+    does not hold.
     """
 
     made: tuple[Change, ...]
@@ -102,12 +103,17 @@ class ApplyResult:
     backup: Backup
     uncertain: Change | None = None
     is_live: bool = False
+    is_reconfigured: bool = False
     error: GoldentoothError | None = None
     notes: tuple[str, ...] = ()
 
     def lines(self) -> tuple[str, ...]:
         """Return it for a person."""
-        live = "and live" if self.is_live else "and not live: the services were not reconfigured"
+        live = "and not live: the services were not reconfigured"
+        if self.is_live:
+            live = "and live"
+        elif self.is_reconfigured:
+            live = "and reconfigured, but not run"
         return (
             *(f"done: {change.action.value} {change}" for change in self.made),
             *(
@@ -237,7 +243,7 @@ class OpnsenseTransport:
         text = running.get("response") if isinstance(running, dict) else None
         return read_live(
             answers,
-            running=unescape(text) if isinstance(text, str) else None,
+            running=text if isinstance(text, str) else None,
             names_served=self._names_served(),
         )
 
@@ -361,7 +367,7 @@ class OpnsenseTransport:
     ) -> ApplyResult:
         made: list[Change] = []
         waiting = [call for call in drawn.calls if not call.is_reconfigure]
-        uncertain = None
+        uncertain, is_reconfigured = None, False
         try:
             while waiting:
                 call = waiting[0]
@@ -375,14 +381,16 @@ class OpnsenseTransport:
                 if call.is_reconfigure:
                     progress(call)
                     self._reconfigure(call)
+            is_reconfigured = True
             self._confirm(look_again)
         except UncertainError as error:
             if waiting:
                 uncertain = waiting.pop(0).change
             return _result(made, waiting, backup, uncertain, error)
         except GoldentoothError as error:
-            return _result(made, waiting, backup, None, error)
-        return ApplyResult(tuple(made), (), backup, is_live=True)
+            result = _result(made, waiting, backup, None, error)
+            return replace(result, is_reconfigured=is_reconfigured)
+        return ApplyResult(tuple(made), (), backup, is_live=True, is_reconfigured=True)
 
     def _change(self, call: Call) -> None:
         """Make one change, and have the router's word for it."""

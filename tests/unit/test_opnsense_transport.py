@@ -11,9 +11,11 @@ import socket
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from goldentooth.errors import (
@@ -280,6 +282,26 @@ def test_what_frr_does_not_run_is_not_called_live(
     assert isinstance(result.error, RefusedError)
     assert "does not run it" in str(result.error)
     assert not result.is_live
+    count = len(result.made)
+    assert f"{count} saved on the router, and reconfigured, but not run" in result.lines()
+    uuid = own_uuid(intended.mark, NEIGHBOR, "10.4.0.11")
+    router.ask("POST", f"quagga/bgp/setNeighbor/{uuid}", {"neighbor": {"weight": "9"}})
+    router.break_(fail_at=2)
+    lines = deploy(router, intended).lines()
+    assert "1 saved on the router, and not live: the services were not reconfigured" in lines
+
+
+def test_a_password_that_looks_like_html_is_deployed(
+    router: SimulatedRouter, network: Network
+) -> None:
+    """OPNsense sends clients with a key JSON as it is (isExternalClient of its API's base)."""
+    bgp = msgspec.structs.replace(network.bgp, password="${env:BGP}")
+    for password in ("x&lty9", "a&amp;b<c>&#39;"):
+        intended = with_secrets(intended_state(replace(network, bgp=bgp)), lambda _, p=password: p)
+        result = deploy(router, intended)
+        assert (result.error, result.is_live) == (None, True)
+        assert f"password {password}" in router.routing.running
+        assert_all_is_well(router, intended)
 
 
 def test_a_slow_frr_is_waited_for_as_long_as_it_gets_on(
