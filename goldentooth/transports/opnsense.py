@@ -469,28 +469,31 @@ class OpnsenseTransport:
     def _style(self, path: str) -> str:
         """Return ``path`` in the style of names that this router answers: found out once."""
         if self._is_snake is None:
-            self._is_snake = self._answers(_snake("diagnostics/system/systemInformation"))
+            asked = _snake("diagnostics/system/systemInformation")
+            answer = self._repeated("GET", asked)
+            if answer.status not in {200, 404}:
+                self._content(asked, answer)  # raises: nothing is known by that
+            self._is_snake = answer.status == 200
         return _snake(path) if self._is_snake else path
 
-    def _answers(self, path: str) -> bool:
-        return self._ask("GET", path).status != 404
-
     def _read(self, path: str, search: Mapping[str, Any] | None = None) -> Any:
-        """Return the JSON of a read; it is repeated if the router does not answer or fails.
+        """Return the JSON of a read; a search is a POST, which changes nothing either."""
+        return self._content(
+            path, self._repeated("GET" if search is None else "POST", path, search)
+        )
 
-        A search is a POST, which changes nothing either.
-        """
-        method = "GET" if search is None else "POST"
+    def _repeated(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Answer:
+        """Ask, and again if the router does not answer or fails; for what changes nothing."""
         for attempt in range(READ_ATTEMPTS):
             last = attempt == READ_ATTEMPTS - 1
             try:
-                answer = self._ask(method, path, search)
+                answer = self._ask(method, path, body)
             except (UnreachableError, TooSlowError):
                 if last:
                     raise
             else:
                 if answer.status < 500 or last:
-                    return self._content(path, answer)
+                    return answer
             time.sleep(BACKOFF_SECONDS * 2**attempt)
         raise AssertionError
 

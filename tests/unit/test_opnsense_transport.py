@@ -426,6 +426,37 @@ def test_reads_are_repeated_and_writes_are_not(
     assert result.made == ()
 
 
+@pytest.mark.parametrize("naming", ["camel", "snake"])
+@pytest.mark.parametrize("first", [(503, {}), None], ids=["failed", "cut"])
+def test_a_first_read_that_fails_is_repeated_and_says_nothing_of_the_names(
+    router: SimulatedRouter, monkeypatch: pytest.MonkeyPatch, naming: str, first: Any
+) -> None:
+    router.break_(naming=naming)
+    answer, asked = router.simulator.answer, []
+
+    def late(request: Any) -> Any:
+        asked.append(request.path)
+        return first if len(asked) == 1 else answer(request)
+
+    monkeypatch.setattr(router.simulator, "answer", late)
+    with router.transport() as transport:
+        assert transport.observe().items == {}
+    assert asked[0] == asked[1]
+
+
+def test_a_router_that_goes_on_failing_is_not_said_to_be_too_old(
+    router: SimulatedRouter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = router.simulator.answer
+    monkeypatch.setattr(router.simulator, "answer", lambda _: (503, {}))
+    with router.transport() as transport:
+        with pytest.raises(TransportError, match="is answered with status 503"):
+            transport.observe()
+        router.break_(naming="camel")
+        monkeypatch.setattr(router.simulator, "answer", answer)
+        assert transport.observe().items == {}
+
+
 # -- secrets ---------------------------------------------------------------------------------
 
 
