@@ -5,8 +5,9 @@ a replacement's unchanged lines, and with them the sessions that they hold up, a
 
 What must outlive the operator is on the host: ``/var/lib/napalm-frr/before/frr.conf`` is the
 running configuration before the last commit, and a pending commit is a timer of systemd's that
-brings it back. The startup configuration is written when a commit is final, so a host that
-reboots before comes up as it was.
+brings it back. Until a commit is sure to stay, ``earlier`` beside it is that of the commit before
+it, to which a rollback goes if this one comes to nothing. The startup configuration is written when
+a commit is final, so a host that reboots before comes up as it was.
 """
 
 from __future__ import annotations
@@ -69,19 +70,19 @@ class Scripts:
             "rm -rf new && mkdir -p candidate new || exit",
             _save(candidate.text, "candidate/frr.conf"),
             self._save_running("new/frr.conf"),
-            "rm -rf before && mv new before || exit",
+            "rm -rf earlier && { [ ! -e before ] || mv before earlier; } && mv new before || exit",
             self._arm(revert_in) if revert_in else "",
             _log(f"commit{until}: {message or '-'}"),
-            f"{apply} && {':' if revert_in else self._write} && exit",
+            f"{apply} && {':' if revert_in else f'{self._write} && rm -rf earlier'} && exit",
             f"{self._reload('before')} || exit",
             "disarm",
-            f"exit {TAKEN_BACK}",
+            f"{_NO_COMMIT}; exit {TAKEN_BACK}",
         )
 
     def confirm(self) -> str:
         """Make a pending commit final."""
         pending = f"pending || exit {NOTHING_PENDING}"
-        return _lines(_LOCK, pending, "disarm", _log("confirmed"), self._write)
+        return _lines(_LOCK, pending, "disarm", "rm -rf earlier", _log("confirmed"), self._write)
 
     def rollback(self) -> str:
         """Bring back what ran before the last commit, be it final or pending."""
@@ -91,6 +92,7 @@ class Scripts:
             "was_pending=; ! pending || was_pending=yes",
             f"{self._reload('before')} || exit",
             "disarm",
+            "rm -rf earlier",
             _log("rolled back"),
             f'[ "$was_pending" ] || {self._write}',
         )
@@ -105,13 +107,13 @@ class Scripts:
         revert = (
             f"cd {STATE} && exec 9>lock && flock 9 || exit;"
             " for again in 1 2 3 4 5 6 7 8 9 10 11 12; do"
-            f" {self._reload('before')} && exit; sleep 5; done; exit 1"
+            f" {self._reload('before')} && {{ {_NO_COMMIT}; exit; }}; sleep 5; done; exit 1"
         )
         return (
             f"systemd-run --quiet --collect --unit={UNIT} --on-active={seconds}s"
             " --timer-property=AccuracySec=100ms"
             f" --description='Take back an unconfirmed commit' /bin/sh -c {quote(revert)}"
-            f" || exit {NOT_ARMED}"
+            f" || {{ {_NO_COMMIT}; exit {NOT_ARMED}; }}"
         )
 
     def _reload(self, folder: str) -> str:
@@ -132,6 +134,9 @@ class Scripts:
     def _write(self) -> str:
         return f"{quote(self.vtysh)} -c 'write memory' >/dev/null"
 
+
+_NO_COMMIT = "rm -rf before; [ ! -e earlier ] || mv earlier before"
+"""There was no commit after all: the last one is that before it."""
 
 _FOLDER = "folder=$(mktemp -d) && trap 'rm -rf \"$folder\"' EXIT || exit"
 

@@ -411,7 +411,7 @@ class FRRDriver(NetworkDriver):  # type: ignore[misc]  # napalm has no type info
         self.candidate = None
 
     def rollback(self) -> None:
-        """Bring back what ran before the last commit; twice is as good as once.
+        """Bring back what ran before the last commit that came about; twice is as good as once.
 
         Raises:
             CommitError: if nothing was ever committed, or FRR refuses.

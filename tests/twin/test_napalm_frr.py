@@ -439,6 +439,63 @@ def test_what_frr_refuses_is_taken_back_at_once(host: str, twin: Twin, drive: Dr
     assert _resets(twin, host) == sessions
 
 
+_WORSE = "router bgp 64999\n neighbor 10.4.0.77 remote-as 64500\n"
+
+
+def _fail_to_arm(twin: Twin, host: str) -> None:
+    script = "printf '#!/bin/sh\\nexit 1\\n' >/usr/local/bin/systemd-run"
+    done = twin.exec(host, ["sh", "-c", f"{script} && chmod 755 /usr/local/bin/systemd-run"])
+    assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.mark.parametrize("host", ["router"], indirect=True)
+@pytest.mark.parametrize("kind", ["refused", "not armed", "not confirmed"])
+def test_a_commit_that_came_to_nothing_leaves_the_way_back_from_the_one_before(
+    host: str, kind: str, twin: Twin, drive: Drive
+) -> None:
+    running = _running(twin, host)
+    text, revert_in = {
+        "refused": (_WORSE, None),
+        "not armed": ("hostname other\n", 300),
+        "not confirmed": ("hostname other\n", 1),
+    }[kind]
+    if kind == "not armed":
+        _fail_to_arm(twin, host)
+    try:
+        error = drive(
+            host,
+            f"""
+            driver.load_merge_candidate(config={_MERGE!r})
+            driver.commit_config()
+            driver.load_merge_candidate(config={text!r})
+            result = caught(driver.commit_config, revert_in={revert_in})
+            """,
+        )
+    finally:
+        twin.exec(host, ["rm", "-f", "/usr/local/bin/systemd-run"])
+    assert (error is None) == (kind == "not confirmed")
+    pending = "result = driver.has_pending_commit()"
+    _wait(lambda: drive(host, pending) is False, seconds=30)
+    assert _MERGE in _running(twin, host)
+
+    drive(host, "driver.rollback(); result = None")
+
+    assert _running(twin, host) == running
+    assert _MERGE not in _file(twin, host)
+
+
+def test_a_refused_first_commit_leaves_nothing_to_roll_back_to(host: str, drive: Drive) -> None:
+    found = drive(
+        host,
+        f"""
+        driver.load_merge_candidate(config={_WORSE!r})
+        result = [caught(driver.commit_config), caught(driver.rollback)]
+        """,
+    )
+    assert [error[0] for error in found] == ["CommitError", "CommitError"]
+    assert "nothing to roll back to" in found[1][1]
+
+
 def test_a_commit_needs_a_candidate_and_a_rollback_a_commit(twin: Twin, drive: Drive) -> None:
     found = drive("velaryon", "result = [caught(driver.commit_config), caught(driver.rollback)]")
 
