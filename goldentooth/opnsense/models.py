@@ -151,6 +151,24 @@ PREFIX_LIST = Kind(
     form="{name}:{seqnumber}",
     territory=("name",),
 )
+AS_PATH_LIST = Kind(
+    "AS path list",
+    "bgp",
+    "aspaths.aspath",
+    "Aspath",
+    form="{number} {action} {as}",
+    territory=("number",),
+)
+COMMUNITY_LIST = Kind(
+    "community list",
+    "bgp",
+    "communitylists.communitylist",
+    "Communitylist",
+    form="{number}:{seqnumber}",
+    territory=("number",),
+)
+"""This and the AS path list are others' only: they are named, and never made."""
+
 ROUTE_MAP = Kind(
     "route map",
     "bgp",
@@ -219,6 +237,8 @@ HOST_ALIAS = Kind(
 
 KINDS = (
     PREFIX_LIST,
+    AS_PATH_LIST,
+    COMMUNITY_LIST,
     ROUTE_MAP,
     PEER_GROUP,
     NEIGHBOR,

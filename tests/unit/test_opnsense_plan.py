@@ -336,6 +336,21 @@ def test_foreign_objects_are_named_and_left_alone(network: Network, box: Box) ->
     assert {uuid: box.live().items[uuid] for uuid in before} == before
 
 
+def test_lists_that_are_never_ours_are_named_too(network: Network, box: Box) -> None:
+    path = {"number": "10", "action": "permit", "as": "_65009$"}
+    communities = {"number": "5", "seqnumber": "20", "action": "deny", "community": "65009:1"}
+    made = [
+        box.post("quagga/bgp/addAspath", {"aspath": path})["uuid"],
+        box.post("quagga/bgp/addCommunitylist", {"communitylist": communities})["uuid"],
+    ]
+    drawn = plan(intended_state(network), box.live())
+    assert drawn.foreign == ("AS path list 10 permit _65009$", "community list 5:20")
+    before = {uuid: box.live().items[uuid] for uuid in made}
+    box.carry_out(drawn)
+    box.make(replace(intended_state(network), items={}))
+    assert {uuid: box.live().items[uuid] for uuid in made} == before
+
+
 def test_what_stands_by_hand_where_ours_belongs_is_replaced(network: Network, box: Box) -> None:
     intended = intended_state(network)
     leak = {"name": "CLUSTER-IN", "seqnumber": "7", "action": "permit", "network": "0.0.0.0/0"}
