@@ -95,6 +95,11 @@ def adopt_host(
     """Return what is taken over of a host that has been surveyed; ``key`` is for keyed hashes."""
     if drift.state is not None and drift.state.is_unknown and drift.state is not _BAD:
         return HostAdoption(drift.host, reason=f"{drift.state.value}: {drift.reason}")
+    unread = [
+        f"{path}: {f.unreadable}" for path in artifacts if (f := files.get(path)) and f.unreadable
+    ]
+    if unread:
+        return HostAdoption(drift.host, reason=f"unreadable: {'; '.join(unread)}")
     wanted = [item for item in drift.items if item.subject in artifacts and item.state in _TAKEN]
     odd = [item.subject for item in wanted if (f := files.get(item.subject)) and f.kind != "file"]
     if odd:

@@ -45,7 +45,7 @@ class DriftState(Enum):
     ROLLED_BACK = "rolled back"
     """A deployment was not confirmed in time: the host took itself back."""
     UNREADABLE = "unreadable"
-    """The host answered, but not with what can be judged."""
+    """The host answered, but not with what can be judged; or a file is there and cannot be read."""
     UNREACHABLE = "unreachable"
     WRONG_KEY = "wrong key"
     REFUSED = "refused"
@@ -177,6 +177,8 @@ def _files(intent: HostIntent, collected: Collected, baseline: Baseline | None) 
             inside = path.rpartition("/")[0] == folder
             if inside and file is not None and path not in intended and path not in applied:
                 detail = f"nothing intends it, and {folder} is {service}'s"
+                if file.unreadable:
+                    detail += f"; it cannot be read: {file.unreadable}"
                 yield Item(service, path, DriftState.UNMANAGED, detail, _unmanaged(file))
 
 
@@ -185,6 +187,8 @@ def _file(
 ) -> Item:
     applied = baseline.files.get(path) if baseline else None
     service = artifact.service if artifact else applied.service if applied else ""
+    if live is not None and live.unreadable:
+        return Item(service, path, DriftState.UNREADABLE, f"it cannot be read: {live.unreadable}")
     side = _Sides(artifact, baseline, applied, live)
     state = side.classify()
     if state is DriftState.IN_SYNC:

@@ -288,6 +288,12 @@ def plan_return(
 ) -> HostPlan:
     """Return what brings ``node`` back to ``target``, which the host has kept as ``source``."""
     files, applied = sources.files, sources.baseline
+    lines = {**(applied.files if applied else {}), **target.files}
+    blocked = tuple(
+        Item(line.service, path, DriftState.UNREADABLE, f"it cannot be read: {file.unreadable}")
+        for path, line in lines.items()
+        if (file := files.get(path)) is not None and file.unreadable
+    )
     changes = [
         Change(
             Action.CREATE if files.get(path) is None else Action.CHANGE,
@@ -309,7 +315,7 @@ def plan_return(
     return HostPlan(
         node.name,
         tuple(changes),
-        (),
+        blocked,
         activations,
         units,
         (),

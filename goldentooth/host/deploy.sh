@@ -85,7 +85,12 @@ verb_collect() {
     for path; do
       case $path in
         */) [ ! -d "$path" ] || find "${path%/}" -mindepth 1 -maxdepth 1 ! -type d -print0 ;;
-        *) printf '%s\0' "$path" ;;
+        *)
+          printf '%s\0' "$path"
+          # of a file that says it is empty tar reads nothing, so it would not see an error
+          [ ! -f "$path" ] || [ -s "$path" ] || why=$(LC_ALL=C head -c 1 -- "$path" 2>&1 >/dev/null) ||
+            echo "tar: $path: Cannot read: ${why##*: }" >&2
+          ;;
       esac
     done
     for path in "$state/applied/manifest.json" "$state/key" "$state/rolled-back"; do

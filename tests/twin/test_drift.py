@@ -166,6 +166,33 @@ def test_a_deleted_file_is_missing(operator: Operator, shell: Shell, kept: Keep)
     assert operator.drift("--host", "fenn") == (1, {("fenn", ETH0): "missing"})
 
 
+@pytest.mark.parametrize(
+    ("source", "why"),
+    [
+        ("/proc/sys/net/ipv4/route/flush", "Permission denied"),
+        ("/proc/1/mem", "Input/output error"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_neither_drift_nor_adopted_nor_overwritten(
+    operator: Operator, shell: Shell, source: str, why: str
+) -> None:
+    record = "cat /var/lib/goldentooth/applied/manifest.json"
+    before = shell("allyrion", record)
+    shell("allyrion", f"mount --bind {source} {HAPROXY}")
+    try:
+        status, found = operator.drift("--host", "allyrion")
+        assert (status, found["allyrion", HAPROXY]) == (2, "unreadable")
+        _, text = operator.run("drift", "--host", "allyrion")
+        assert why in text
+        for verb in (["adopt", "--yes"], ["deploy", "--commit", "--overwrite-drift"]):
+            status, text = operator.run(*verb, "--host", "allyrion")
+            assert status == 2, text
+            assert HAPROXY in text
+    finally:
+        shell("allyrion", f"umount {HAPROXY}")
+    assert shell("allyrion", record) == before
+
+
 def test_a_foreign_file_in_an_owned_folder_is_unmanaged(operator: Operator, shell: Shell) -> None:
     foreign = "/etc/network/interfaces.d/mine"
     shell("fenn", f"echo 'iface eth1 inet manual' >{foreign}")

@@ -113,6 +113,19 @@ def test_a_link_is_not_taken() -> None:
     assert adoption.reason == f"{PATH}: not a plain file"
 
 
+@pytest.mark.parametrize("record", [None, remembered("old\n")])
+def test_a_file_that_cannot_be_read_is_not_taken_for_an_empty_one(
+    record: dict[str, bytes] | None,
+) -> None:
+    unread = HostFile(PATH, unreadable="Read error: Input/output error")
+
+    _, adoption = adopted("new\n", unread, record)
+
+    assert adoption.taken == ()
+    assert adoption.files == {}
+    assert adoption.reason == f"unreadable: {PATH}: Read error: Input/output error"
+
+
 def test_a_damaged_record_is_replaced() -> None:
     live = HostFile(PATH, b"by hand\n")
     artifact = Artifact("fenn", "toy", PATH, "new\n")

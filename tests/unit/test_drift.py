@@ -87,6 +87,24 @@ def test_a_link_in_the_place_of_a_file_is_drift() -> None:
     assert (item.state, item.detail) == (DriftState.DRIFT, "it is a link")
 
 
+@pytest.mark.parametrize("remembered", [True, False])
+@pytest.mark.parametrize("intended", [True, False])
+def test_a_file_that_cannot_be_read_is_no_drift(*, remembered: bool, intended: bool) -> None:
+    known = artifact(OLD)
+    record = record_files("fenn", [(known, known.content)], KEY, deployment="1", at="", by="")
+    files = {PATH: HostFile(PATH, unreadable="Cannot open: Permission denied")}
+    artifacts = (known,) if intended else ()
+    folders = (("routes", PATH.rpartition("/")[0]),)
+    intent = HostIntent("fenn", artifacts, (), folders, frozenset({"routes"}))
+    found = judge_host(intent, Collected(files, record if remembered else {}, {}))
+    (item,) = found.items
+    unmanaged = not remembered and not intended
+    assert item.state is (DriftState.UNMANAGED if unmanaged else DriftState.UNREADABLE)
+    assert found.status == (1 if unmanaged else 2)
+    assert item.detail.endswith("it cannot be read: Cannot open: Permission denied")
+    assert item.diff == ""
+
+
 @pytest.mark.parametrize(
     ("live", "state"), [("canary", DriftState.IN_SYNC), ("else", DriftState.DRIFT)]
 )

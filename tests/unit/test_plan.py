@@ -351,6 +351,23 @@ def test_nothing_has_to_go_back(network: Network) -> None:
     assert plan.is_empty
 
 
+def test_a_file_that_cannot_be_read_is_in_the_way_forth_and_back(network: Network) -> None:
+    unread = HostFile(HAPROXY_CFG, unreadable="Cannot open: Permission denied")
+    files: dict[str, HostFile | None] = {HAPROXY_CFG: unread}
+    intent = HostIntent("allyrion", (NEW,), (), (), frozenset({"haproxy"}))
+    drift = judge_host(intent, Collected(files, record(OLD), {}))
+    sources = Sources({HAPROXY_CFG: NEW}, files, back_to(OLD))
+    node = network.nodes["allyrion"]
+
+    forth = plan_host(network, node, (HAPROXY,), drift, sources, overwrite=True)
+    back = plan_return(network, node, (HAPROXY,), back_to(OLD), sources, source="d1")
+
+    for plan in (forth, back):
+        (item,) = plan.blocked
+        assert (item.subject, item.state) == (HAPROXY_CFG, DriftState.UNREADABLE)
+    assert forth.is_empty
+
+
 # -- reports ----------------------------------------------------------------------------
 
 
