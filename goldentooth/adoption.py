@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from goldentooth.applied import AppliedFile, Baseline, keyed_hash, manifest_bytes
 from goldentooth.artifact import Artifact, diff_texts
-from goldentooth.compare.secrets import mask
-from goldentooth.drift import DriftState, HostDrift
+from goldentooth.compare.secrets import mask, redact
+from goldentooth.drift import DriftState, HostDrift, known_secrets
 from goldentooth.plan import archive
 from goldentooth.report.table import counted
 from goldentooth.transports import HostFile
@@ -114,8 +114,13 @@ def adopt_host(
         else:
             copies[item.subject] = live.content
             lines[item.subject] = _line(artifacts[item.subject], live, key)
+    values = known_secrets(artifacts, files, baseline)
     taken = tuple(
-        Taken(item.subject, item.state, _diff(artifacts[item.subject], files.get(item.subject)))
+        Taken(
+            item.subject,
+            item.state,
+            _diff(artifacts[item.subject], files.get(item.subject), values),
+        )
         for item in wanted
     )
     return HostAdoption(drift.host, taken, "", copies, lines, key)
@@ -140,8 +145,9 @@ def _line(artifact: Artifact, live: HostFile, key: bytes) -> AppliedFile:
     )
 
 
-def _diff(artifact: Artifact, live: HostFile | None) -> str:
+def _diff(artifact: Artifact, live: HostFile | None, values: frozenset[str]) -> str:
     shown = None
     if live is not None:
         shown = mask(artifact.text, live.content.decode(errors="surrogateescape"))
-    return diff_texts(artifact.text, shown, artifact.path.lstrip("/"))
+    diff = diff_texts(artifact.text, shown, artifact.path.lstrip("/"))
+    return redact(diff, values, [artifact.text])

@@ -15,7 +15,7 @@ from goldentooth.applied import APPLIED, AppliedFile, Baseline, BaselineError, r
 from goldentooth.artifact import Artifact
 from goldentooth.check import Output, UnreadableError
 from goldentooth.compare import same_meaning, unified
-from goldentooth.compare.secrets import conceal, mask
+from goldentooth.compare.secrets import conceal, mask, redact, secret_values
 from goldentooth.observation import Observation, Seen
 from goldentooth.transports import HostFile
 
@@ -158,9 +158,53 @@ def judge_host(intent: HostIntent, collected: Collected) -> HostDrift:
         )
     if state is None and collected.rolled_back:
         state, reason = DriftState.ROLLED_BACK, collected.rolled_back
-    items = (*_files(intent, collected, baseline), *_running(intent, collected, baseline))
+    found = (*_files(intent, collected, baseline), *_running(intent, collected, baseline))
+    items = _without_secrets(found, intent, collected, baseline)
     named = f"{baseline.deployment} of {baseline.at}" if baseline else ""
     return HostDrift(intent.host, items, state, reason, named)
+
+
+def known_secrets(
+    intended: Mapping[str, Artifact],
+    files: Mapping[str, HostFile | None],
+    baseline: Baseline | None,
+) -> frozenset[str]:
+    """Return what a host was given as secrets: they may stand anywhere on it by now.
+
+    From the copies of what was applied, and from the files that are there; by path, both.
+    """
+    texts = [
+        (intended[path].text if path in intended else "", baseline.copies[path])
+        for path, file in (baseline.files.items() if baseline else ())
+        if baseline and file.secrets
+    ]
+    texts += [
+        (artifact.text, file.content)
+        for path, artifact in intended.items()
+        if artifact.secrets and (file := files.get(path))
+    ]
+    return frozenset(
+        value for text, content in texts for value in secret_values(text, _text(content))
+    )
+
+
+def _without_secrets(
+    items: tuple[Item, ...], intent: HostIntent, collected: Collected, baseline: Baseline | None
+) -> tuple[Item, ...]:
+    """Hide in every item what the host was given as secrets."""
+    if not any(item.diff or item.detail for item in items):
+        return items
+    intended = {artifact.path: artifact for artifact in intent.artifacts}
+    values = known_secrets(intended, collected.files, baseline)
+    public = [artifact.text for artifact in intent.artifacts]
+    return tuple(
+        replace(
+            item,
+            detail=redact(item.detail, values, public),
+            diff=redact(item.diff, values, public),
+        )
+        for item in items
+    )
 
 
 # -- files ------------------------------------------------------------------------------

@@ -19,7 +19,8 @@ HIDDEN = "<secret>"
 
 _ANNOUNCED = re.compile(
     r"(?i:(?<![\w.-])(?:[\w.-]*(?:passwords?|passwd|passphrases?|secrets?|token|keys?|psk|md5"
-    r"|key-?string|credentials?|hash(?:es)?)|stats[ \t]+auth))(?P<quote>[\"']?)"
+    r"|key-?string|credentials?|hash(?:es)?|authorization)\d*|(?:[\w.-]*[_.-])?(?:pass|pwd)"
+    r"|stats[ \t]+auth|sshpass))(?P<quote>[\"']?)"
     r"(?:[ \t]*[:=][ \t]*|[ \t]+|$)(?P<value>.*)"
 )
 """A word that says that a secret follows on its line, or in YAML on the next ones."""
@@ -28,6 +29,15 @@ _OF_KUBEADM = re.compile(
     r"(?<!\w)(?:[a-z0-9]{6}\.[a-z0-9]{16}|(?:sha256:)?[0-9a-f]{64}|[0-9a-f]{32})(?!\w)"
 )
 """A token, a CA's hash or a certificate key, wherever it stands (kubeadm join, v1beta4)."""
+
+_EMBEDDED = re.compile(
+    r"(?<=://)[^\s/:@\"']*:(?P<password>[^\s/@\"']+)(?=@)"
+    r"|(?<!\w)(?i:basic|bearer)\\?[ \t]+(?P<credentials>[\w.~+/-]{8,}=*)"
+)
+"""A password in a URL (RFC 3986 §3.2.1); credentials of HTTP (RFC 7617, RFC 6750)."""
+
+_PRIVATE_KEY = re.compile(r"-----(?P<edge>BEGIN|END) [A-Z0-9 ]*PRIVATE KEY")
+"""The edges of a private key's lines (RFC 7468)."""
 
 _ALONE = re.compile(r"[-#!;\s]*\S+\s*")
 """One word on a line: a value that was torn from what announces it."""
@@ -61,10 +71,51 @@ def mask(intended: str, live: str) -> str:
     for at, start in sides.announced(matches):
         values.update(word for word in _WORD.findall(lines[at][start:]) if len(word) >= _LONG)
         lines[at] = lines[at][:start] + HIDDEN
+    for at, value in sides.embedded(matches):
+        values.add(value)
+        lines[at] = lines[at].replace(value, HIDDEN)
     for at in sides.suspects(matches):
         lines[at] = _WORD.sub(sides.hide_unknown(values), lines[at])
     values.update(_OF_KUBEADM.findall("\n".join(lines)))
     return _without("\n".join(lines), values - sides.vocabulary, intended)
+
+
+def secret_values(intended: str, text: str) -> frozenset[str]:
+    r"""Return the secrets of ``text``, a host's version of ``intended``, as far as they are known.
+
+    Those where ``intended`` has references, and those that are announced on their own line or stand
+    alone on theirs: in what is only beside them there are names and addresses too. Values of less
+    than four characters are left out: hiding them would hide everything.
+
+    >>> sorted(secret_values("user ada\npassword ${env:PW}", "user ada\npassword hunter2"))
+    ['hunter2']
+    """
+    sides = _Sides(intended.split("\n"), text.split("\n"))
+    matches = sides.matches()
+    values = {match.value for found in matches.values() for match in found}
+    for at, start in sides.announced(matches):
+        before, said = sides.live[at][:start], sides.live[at][start:]
+        if not _INDENT.fullmatch(before):
+            values.update(word for word in _WORD.findall(said) if len(word) >= _LONG)
+        elif _ALONE.fullmatch(said) and not said.rstrip().endswith(":"):
+            values.add(said.strip("'\" \t\r"))
+    values.update(value for _, value in sides.embedded(matches))
+    values.update(_OF_KUBEADM.findall(text))
+    return frozenset(value for value in values - sides.vocabulary if len(value) > 3)
+
+
+def redact(text: str, values: Iterable[str], public: Iterable[str] = ()) -> str:
+    r"""Return ``text`` without ``values``, but for words that stand in the open in ``public``.
+
+    >>> redact("+description dalt-hunter2", ["hunter2", "dalt"], ["neighbor dalt"])
+    '+description dalt-<secret>'
+    """
+    present = {value for value in values if value in text}
+    if not present:
+        return text
+    for known in public:
+        present -= _vocabulary(known)
+    return _without(text, present, "")
 
 
 def conceal(text: str) -> str:
@@ -84,9 +135,8 @@ def unknown_words(intended: str, live: str) -> frozenset[str]:
     >>> sorted(unknown_words("user ada\npassword ${env:PW}", "user ada\npassword hunter2"))
     ['hunter2']
     """
-    public = SECRET_REFERENCE.sub(" ", intended)
     words = {word for word in (*_WORD.findall(live), *live.split()) if len(word) > 3}
-    return frozenset(words - {*_WORD.findall(public), *public.split()})
+    return frozenset(words - _vocabulary(intended))
 
 
 @dataclass(frozen=True)
@@ -115,9 +165,8 @@ class _Sides:
         self.live = live
         self._intended = intended
         self._public = {_plain(line) for line in intended if not SECRET_REFERENCE.search(line)}
-        public = SECRET_REFERENCE.sub(" ", "\n".join(intended))
         self._own = _before_references(intended)
-        self.vocabulary = set(_WORD.findall(public)) | set(public.split())
+        self.vocabulary = _vocabulary("\n".join(intended))
 
     def _is_public(self, at: int) -> bool:
         return _plain(self.live[at]) in self._public
@@ -151,13 +200,19 @@ class _Sides:
 
     def announced(self, matches: dict[int, tuple[_Match, ...]]) -> Iterator[tuple[int, int]]:
         """Give the lines of the host that hold another secret, and from where on."""
-        level, is_open, is_next = None, False, False
+        level, is_open, is_next, is_key = None, False, False, False
         for at, line in enumerate(self.live):
             indent = _INDENT.match(line)
             start = indent.end() if indent else 0
             if not line[start:].strip():
                 continue
             is_known = at in matches or self._is_public(at)
+            if edge := _PRIVATE_KEY.search(line):
+                is_key = edge["edge"] == "BEGIN"
+            elif is_key:
+                if not is_known:
+                    yield at, start
+                continue
             is_item = is_open and line.lstrip().startswith("- ")
             is_deeper = level is not None and len(line) - len(line.lstrip(" \t")) > level
             if is_next or is_deeper or (is_item and level is not None and start > level):
@@ -173,6 +228,14 @@ class _Sides:
             is_open = is_next = not value or value[0] in "|>&!"
             if not is_known and value:
                 yield at, announced.start("value")
+
+    def embedded(self, matches: dict[int, tuple[_Match, ...]]) -> Iterator[tuple[int, str]]:
+        """Give the lines of the host that hold a secret amid others, and the secret."""
+        for at, line in enumerate(self.live):
+            if at in matches or self._is_public(at):
+                continue
+            for found in _EMBEDDED.finditer(line):
+                yield at, found["password"] or found["credentials"]
 
     def suspects(self, matches: dict[int, tuple[_Match, ...]]) -> Iterator[int]:
         """Give the lines that may be what became of a line with a reference that is not there."""
@@ -218,6 +281,12 @@ class _Sides:
             return HIDDEN
 
         return hide
+
+
+def _vocabulary(intended: str) -> frozenset[str]:
+    """Return the words that stand in the open in a text with references."""
+    public = SECRET_REFERENCE.sub(" ", intended)
+    return frozenset((*_WORD.findall(public), *public.split()))
 
 
 def _before_references(lines: list[str]) -> re.Pattern[str]:

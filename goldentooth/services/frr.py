@@ -375,7 +375,7 @@ class FrrRunning(Observation):
         running = succeeded(seen.outputs, self.reads()[0]).text
         if "\nend" not in running:
             raise UnreadableError("the running configuration breaks off before its end")
-        _, _, configuration = running.partition("Current configuration:\n")
+        configuration = running.partition("Current configuration:\n")[2].rpartition("\nend")[0]
         wanted = seen.expected[FRR_CONF]
         expected = canonical("frr", wanted)
         runs = canonical("frr", mask(wanted, configuration))

@@ -150,3 +150,17 @@ def test_a_secret_is_neither_shown_nor_hashed() -> None:
     assert line["keyed"]
     assert CANARY not in manifest + adoption.table() + json.dumps(adoption.to_dict())
     assert CANARY not in repr(adoption)
+
+
+def test_a_secret_that_was_moved_is_not_shown() -> None:
+    wanted = "password ${env:PASSWORD}\nlog syslog\nname fenn\n"
+    known = Artifact("fenn", "toy", PATH, wanted)
+    applied = [(known, f"password {CANARY}\nlog syslog\nname fenn\n".encode())]
+    record = record_files("fenn", applied, NEW_KEY, deployment="0", at="2026", by="ada")
+
+    _, adoption = adopted(
+        wanted, HostFile(PATH, f"log syslog\nname fenn-{CANARY}\n".encode()), record
+    )
+
+    assert "+name fenn-<secret>" in adoption.table()
+    assert CANARY not in adoption.table() + json.dumps(adoption.to_dict())

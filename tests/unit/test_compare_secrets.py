@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from goldentooth.compare import canonical, same_meaning, unified
-from goldentooth.compare.secrets import HIDDEN, mask
+from goldentooth.compare.secrets import HIDDEN, mask, secret_values
 from goldentooth.values import SECRET_REFERENCE
 
 BUILD = Path(__file__).parents[1] / "golden/build"
@@ -168,12 +168,47 @@ def test_any_value_is_hidden_where_it_is_moved_to(one: str, other: str) -> None:
         "#token=swordfish",
         "api_key = swordfish",
         "export DB_PASSWORD='swordfish'",
+        "    setenv PASS swordfish",
+        "    wpa-wep-key0 swordfish",
+        "    up sshpass -p swordfish ssh backup@10.4.0.2",
+        '    http-request set-header Authorization "Basic swordfish"',
+        '    http-request set-header X-For "Bearer swordfish-1"',
+        "    http-check send hdr X-For Basic\\ swordfish",
+        "# see https://ada:swordfish@wiki.example/x",
+        "-----BEGIN PRIVATE KEY-----\nswordfish\nab/swordfish=\n-----END PRIVATE KEY-----",
+        "-----BEGIN OPENSSH PRIVATE KEY-----\nswordfish",
     ],
 )
 def test_what_is_announced_as_a_secret_is_hidden_without_a_reference(live: str) -> None:
     masked = mask("", live)
     assert "swordfish" not in masked
     assert HIDDEN in masked
+
+
+def test_what_is_no_private_key_and_no_password_in_a_url_stays() -> None:
+    for live in (
+        "-----BEGIN CERTIFICATE-----\nabcdef\n-----END CERTIFICATE-----",
+        "-----BEGIN RSA PRIVATE KEY-----\n-----END RSA PRIVATE KEY-----\nabcdef",
+        "https://wiki.example:8443/ada@home",
+        "passive-interface eth0",
+        "basic idea",
+    ):
+        assert mask("", live) == live
+
+
+def test_the_values_of_a_text_are_those_of_its_references_and_what_is_announced() -> None:
+    text = "user ada\npassword ${env:PW}\n"
+    live = "user ada\npassword hunter2\nenable password swordfish\n"
+    assert secret_values(text, live) == {"hunter2", "swordfish"}
+    assert secret_values("", live) == {"hunter2", "swordfish"}
+    assert secret_values(text, "user ada\npassword ada\n") == frozenset()
+
+
+def test_an_address_beside_a_token_is_no_secret() -> None:
+    values = canaries(JOIN)
+    found = secret_values("", filled(JOIN, values))
+    assert set(values.values()) <= found
+    assert not {word for word in found if "10.4" in word or "Endpoint" in word or "CertH" in word}
 
 
 def test_a_misspelled_line_in_the_place_of_a_secret_is_hidden() -> None:

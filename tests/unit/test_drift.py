@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from goldentooth.applied import record_files
 from goldentooth.artifact import Artifact
+from goldentooth.check import Output
+from goldentooth.compare.secrets import HIDDEN
 from goldentooth.drift import Collected, DriftState, HostDrift, HostIntent, judge_host
+from goldentooth.services.frr import FRR_CONF, FrrRunning
 from goldentooth.transports import HostFile
 
 PATH = "/etc/network/interfaces.d/eth0.cfg"
@@ -122,6 +127,65 @@ def test_a_secret_is_compared_by_its_keyed_hash_and_never_shown(
     assert "else" not in item.diff + item.detail
     if state is DriftState.DRIFT:
         assert item.detail == "the value of a secret differs"
+
+
+# -- a secret that was moved ----------------------------------------------------------------
+
+CANARY = "HUNTERcanary99"
+ROUTER = Path(__file__).parents[1] / "golden/build/_twin/router/etc/frr/frr.conf"
+BEFORE_PASSWORD = " neighbor CLUSTER timers connect 10\n"
+
+
+def moved(*, running: bool, unmanaged: bool = False, live: bool = False) -> HostDrift:
+    """Return how a router stands whose session's password was taken for a description."""
+    text = ROUTER.read_text()
+    assert BEFORE_PASSWORD in text
+    text = text.replace(
+        BEFORE_PASSWORD, f"{BEFORE_PASSWORD} neighbor CLUSTER password ${{env:BGPPW}}\n"
+    )
+    known = Artifact("router", "frr", FRR_CONF, text, mode=0o640, format="frr")
+    filled = text.replace("${env:BGPPW}", CANARY)
+    changed = filled.replace(f" neighbor CLUSTER password {CANARY}\n", "").replace(
+        "description dalt\n", f"description dalt-{CANARY}\n"
+    )
+    record = record_files("router", [(known, filled.encode())], KEY, deployment="1", at="", by="")
+    files: dict[str, HostFile | None] = {
+        FRR_CONF: HostFile(FRR_CONF, (changed if live else filled).encode(), mode=0o640)
+    }
+    if unmanaged:
+        files["/etc/toy/notes"] = HostFile("/etc/toy/notes", f"it was {CANARY}\n".encode())
+    runs = changed if running else filled
+    printed = f"Building configuration...\n\nCurrent configuration:\n!\n{runs}end\n"
+    (read,) = FrrRunning().reads()
+    intent = HostIntent(
+        "router",
+        (known,),
+        (("frr", FrrRunning()),),
+        (("toy", "/etc/toy"),),
+        frozenset({"frr", "toy"}),
+    )
+    return judge_host(intent, Collected(files, record, {read: Output(printed.encode())}))
+
+
+@pytest.mark.parametrize(
+    "place",
+    [{"running": True}, {"running": False, "live": True}, {"running": False, "unmanaged": True}],
+)
+def test_a_secret_is_hidden_wherever_it_was_moved_to(place: dict[str, bool]) -> None:
+    found = moved(**place)
+    (item,) = [item for item in found.items if item.state is not DriftState.IN_SYNC]
+    assert CANARY not in item.diff + item.detail
+    added = [line for line in item.diff.splitlines() if line[:1] == "+" and line[:3] != "+++"]
+    if "unmanaged" in place:
+        assert added == [f"+it was {HIDDEN}"]
+    else:
+        (line,) = added  # no innocent word is taken for a secret
+        assert line.endswith(f" description dalt-{HIDDEN}")
+        assert "neighbor CLUSTER password ${env:BGPPW}" in item.diff
+
+
+def test_what_runs_with_the_secret_of_the_file_is_in_sync() -> None:
+    assert moved(running=False).status == 0
 
 
 def test_a_file_of_another_service_is_left_alone_where_one_is_selected() -> None:
