@@ -95,3 +95,33 @@ class UnitsActive(Observation):
             return None
         told = ", ".join(line for line in found if not line.endswith(" active"))
         return Difference(Verdict.DRIFT, told, wanted, found)
+
+
+@dataclass(frozen=True)
+class UnitsEnabled(Observation):
+    """Whether the units of a service start when the host next boots."""
+
+    service: str
+    units: tuple[str, ...]
+
+    @property
+    def subject(self) -> str:
+        """Whose units."""
+        return f"units of {self.service} at boot"
+
+    def reads(self) -> tuple[str, ...]:
+        """The units' states, a line each (systemctl(1), is-enabled)."""
+        return (f"systemctl is-enabled {' '.join(self.units)}",)
+
+    def compare(self, seen: Seen) -> Difference | None:
+        """Name those that do not start."""
+        output = seen.outputs[self.reads()[0]]
+        states = output.text.split()
+        if len(states) != len(self.units):
+            raise UnreadableError(f"`{self.reads()[0]}`: {output.complaint}")
+        found = tuple(f"{unit} {state}" for unit, state in zip(self.units, states, strict=True))
+        wanted = tuple(f"{unit} enabled" for unit in self.units)
+        if found == wanted:
+            return None
+        told = ", ".join(line for line in found if not line.endswith(" enabled"))
+        return Difference(Verdict.DRIFT, f"{told}: it does not start at boot", wanted, found)

@@ -27,7 +27,7 @@ from goldentooth.check import (
 )
 from goldentooth.model import Network, Node
 from goldentooth.needs import Needs, Package
-from goldentooth.observation import Difference, Observation, Seen, Verdict
+from goldentooth.observation import Difference, Observation, Seen, UnitsEnabled, Verdict
 
 VTYSH = Judge("vtysh", ("vtysh", "-C", "-f", "{file}"), package="frr")
 """FRR's own syntax check; exit status 2 on an unknown command."""
@@ -138,8 +138,9 @@ class Frr:
             yield BgpForeign("", router, network.accepted_prefixes)
 
     def observe(self, network: Network, node: Node) -> Iterator[Observation]:  # noqa: ARG002  # the interface
-        """Yield FRR's running configuration, where its file is deployed."""
+        """Yield FRR's running configuration, and whether it starts, where its file is deployed."""
         if node.is_router and node.platform == "linux":
+            yield UnitsEnabled(self.name, ("frr.service",))
             yield FrrRunning()
 
     def folders(self, network: Network, node: Node) -> tuple[str, ...]:  # noqa: ARG002  # the interface

@@ -12,7 +12,7 @@ from goldentooth.artifact import Draft, Judge
 from goldentooth.check import Check, Outcome, Output, failed, passes, succeeded
 from goldentooth.model import Network, Node
 from goldentooth.needs import CURL, Needs, Package
-from goldentooth.observation import Difference, Observation, Seen, Verdict
+from goldentooth.observation import Difference, Observation, Seen, UnitsEnabled, Verdict
 from goldentooth.services.kubeadm import healthz_command, judge_healthz
 
 HAPROXY = Judge("haproxy", ("haproxy", "-c", "-q", "-f", "{file}"), package="haproxy")
@@ -80,7 +80,8 @@ class Haproxy:
             yield ApiEndpoint(node.name, node.name, f"{node.address}:{network.kubernetes.api_port}")
 
     def observe(self, network: Network, node: Node) -> Iterator[Observation]:  # noqa: ARG002  # the interface
-        """Yield whether the file has been loaded, and the servers as the process has them."""
+        """Yield whether the file has been loaded, the servers as the process has them, the boot."""
+        yield UnitsEnabled(self.name, ("haproxy.service",))
         yield HaproxyLoaded()
         yield HaproxyServers()
 

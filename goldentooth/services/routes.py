@@ -9,16 +9,17 @@ at an address that is there already, before the routes (the check ``interface.bo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
 
 from goldentooth.activation import Activation
 from goldentooth.artifact import Draft, Judge, Scope
 from goldentooth.check import Check, Outcome, Output, failed, parse_json, passed, passes, succeeded
 from goldentooth.model import Network, Node
 from goldentooth.needs import Needs, Package
-from goldentooth.observation import Difference, Observation, Seen, Verdict
+from goldentooth.observation import Difference, Observation, Seen, UnitsEnabled, Verdict
 
 IFUP = Judge(
     "ifup",
@@ -126,10 +127,16 @@ class Routes:
         return ("networking.service", *sysctl)
 
     def observe(self, network: Network, node: Node) -> Iterator[Observation]:
-        """Yield the kernel's routes and settings, where their files are deployed."""
+        """Yield what the kernel has, where files are deployed, and whether they are for boot."""
         if node.is_opnsense:
             return
-        yield KernelRoutes(_interface_path(node), node.interface, network.load_balancer.cidr)
+        yield UnitsEnabled(self.name, ("networking.service",))
+        infrastructure, pool = network.infrastructure.cidr, network.load_balancer.cidr
+        accepted = (network.accepted_prefixes or ()) if node.is_router else ()
+        path, interface = _interface_path(node), node.interface
+        yield KernelRoutes(path, interface, (infrastructure, pool), (pool, *accepted))
+        wireless = node.facts.wireless_interface
+        yield KernelAddresses(path, interface, infrastructure, pool, wireless or "")
         if settings := kernel_settings(node):
             yield KernelSettings(tuple(settings))
 
@@ -364,47 +371,113 @@ class KernelSetting(Check):
 
 @dataclass(frozen=True)
 class KernelRoutes(Observation):
-    """The kernel's routes to what the file names: the way out, and load-balancer addresses."""
+    """The kernel's routes: the way out, and all into the infrastructure and the pool.
+
+    Routes to pods and to the bridges of containers are elsewhere, and their daemons' business.
+    """
 
     subject = "the kernel's routes"
     path: str
     interface: str
-    watched: IPv4Network
-    """No other route into it may be there, but those of routing daemons."""
+    watched: tuple[IPv4Network, ...]
+    """No other route that overlaps one of them may be there, whoever has set it."""
+    learned: tuple[IPv4Network, ...]
+    """But routing daemons may have learned routes into these."""
 
     def reads(self) -> tuple[str, ...]:
         """The main routing table."""
         return (_ROUTES,)
 
     def compare(self, seen: Seen) -> Difference | None:
-        """Compare routes that somebody has set (ip-route(8): protocol boot or static)."""
+        """Compare all that the kernel has not made itself, of an address of its own."""
         if self.path not in seen.expected:
             return None
         text = seen.expected[self.path]
-        wanted = {_describe("default", via, self.interface) for via in _GATEWAY.findall(text)}
-        wanted |= {
-            _describe(destination, via or None, interface)
-            for destination, via, interface in _ROUTE.findall(text)
+        gateways, stated = _GATEWAY.findall(text), _ROUTE.findall(text)
+        wanted = {_describe("default", via, self.interface) for via in gateways}
+        wanted |= {_describe(to, via or None, interface) for to, via, interface in stated}
+        runs = {
+            _describe_running(route)
+            for route in parse_json(seen.outputs, _ROUTES)
+            if self._is_watched(route, {to for to, _, _ in stated}, has_gateway=bool(gateways))
+        }
+        return _difference(wanted, runs)
+
+    def _is_watched(
+        self, route: Mapping[str, Any], stated: Collection[str], *, has_gateway: bool
+    ) -> bool:
+        destination, protocol = route["dst"], route.get("protocol", "boot")
+        if protocol == "kernel":
+            return False
+        if destination in stated:
+            return True
+        if destination == "default":  # a router's way out is on an interface of its own
+            return has_gateway or route.get("dev") == self.interface
+        network = IPv4Network(destination)
+        if protocol in _DAEMONS and any(network.subnet_of(each) for each in self.learned):
+            return False
+        return any(network.overlaps(each) for each in self.watched)
+
+
+@dataclass(frozen=True)
+class KernelAddresses(Observation):
+    """Addresses of the infrastructure network on all interfaces, and the links that have a file.
+
+    Elsewhere there are addresses of others: of pods, of bridges, of a router's other networks.
+    """
+
+    subject = "the kernel's addresses and links"
+    path: str
+    interface: str
+    infrastructure: IPv4Network
+    pool: IPv4Network
+    """kube-proxy and a speaker give a host addresses of services, on interfaces for that."""
+    wireless: str
+
+    def reads(self) -> tuple[str, ...]:
+        """The host's addresses and links."""
+        return (_ADDRESSES, _LINKS)
+
+    def compare(self, seen: Seen) -> Difference | None:
+        """Compare with the one address of the file, and the link that its own file keeps down."""
+        if self.path not in seen.expected:
+            return None
+        wanted = {
+            f"{address} dev {self.interface}"
+            for address in _STATED_ADDRESS.findall(seen.expected[self.path])
         }
         runs = {
-            _describe(route["dst"], route.get("gateway"), route.get("dev", ""))
-            for route in parse_json(seen.outputs, _ROUTES)
-            if route.get("protocol", "boot") in _BY_HAND
-            and self._is_watched(route["dst"], {to for to, _, _ in _ROUTE.findall(text)})
+            f"{address['local']}/{address['prefixlen']} dev {link['ifname']}"
+            for link in parse_json(seen.outputs, _ADDRESSES)
+            for address in link.get("addr_info", ())
+            if "ifname" in link and self._is_watched(link["ifname"], address)
         }
-        if wanted == runs:
-            return None
-        gone, extra = sorted(wanted - runs), sorted(runs - wanted)
-        words = [f"missing: {', '.join(gone)}"] if gone else []
-        words += [f"not of the file: {', '.join(extra)}"] if extra else []
-        return Difference(
-            Verdict.DRIFT, "; ".join(words), tuple(sorted(wanted)), tuple(sorted(runs))
-        )
+        states = {self.interface: "up"}
+        if f"{INTERFACES}/{self.wireless}.cfg" in seen.expected:
+            states[self.wireless] = "down"
+        links = {link.get("ifname"): link for link in parse_json(seen.outputs, _LINKS)}
+        for name, state in states.items():
+            wanted.add(f"{name} {state}")
+            is_up = name in links and "UP" in links[name]["flags"]
+            runs.add(f"{name} {'up' if is_up else 'down'}")
+        return _difference(wanted, runs)
 
-    def _is_watched(self, destination: str, stated: set[str]) -> bool:
-        if destination == "default" or destination in stated:
-            return True
-        return self.watched.overlaps(IPv4Network(destination))
+    def _is_watched(self, interface: str, address: Mapping[str, Any]) -> bool:
+        local = IPv4Address(address["local"])
+        if interface in _OF_SERVICES and local in self.pool:
+            return False
+        is_own = interface == self.interface and address.get("scope") == "global"
+        return is_own or local in self.infrastructure
+
+
+def _difference(wanted: Collection[str], runs: Collection[str]) -> Difference | None:
+    """Return what the kernel lacks of the file, and what it has beside it; None if nothing."""
+    gone, extra = sorted({*wanted} - {*runs}), sorted({*runs} - {*wanted})
+    if not gone and not extra:
+        return None
+    words = [f"missing: {', '.join(gone)}"] if gone else []
+    words += [f"not of the file: {', '.join(extra)}"] if extra else []
+    return Difference(Verdict.DRIFT, "; ".join(words), tuple(sorted(wanted)), tuple(sorted(runs)))
 
 
 @dataclass(frozen=True)
@@ -437,7 +510,10 @@ class KernelSettings(Observation):
 
 
 _ADDRESS = re.compile(r"^(?:iface\s+\S+|\s+address\s+\S+)", re.MULTILINE)
-_BY_HAND = {"boot", "static"}  # ip leaves "boot" away
+_STATED_ADDRESS = re.compile(r"^\s+address\s+(\S+)", re.MULTILINE)
+_DAEMONS = {"babel", "bgp", "bird", "eigrp", "isis", "ospf", "rip", "zebra"}
+"""Routing daemons, as ip names them (iproute2, rt_protos)."""
+_OF_SERVICES = {"lo", "kube-ipvs0"}
 _GATEWAY = re.compile(r"^\s+gateway\s+(\S+)", re.MULTILINE)
 _ROUTE = re.compile(r"^\s+up\s+ip -4 route replace (\S+)(?: via (\S+))? dev (\S+)", re.MULTILINE)
 
@@ -451,7 +527,21 @@ def _read_setting(key: str) -> str:
 
 
 def _describe(destination: str, via: str | None, interface: str) -> str:
-    return f"{destination} {f'via {via}' if via else 'on-link'} dev {interface}"
+    return f"{destination} {_way(via, interface)}"
+
+
+def _way(via: str | None, interface: str) -> str:
+    return f"{f'via {via}' if via else 'on-link'} dev {interface}"
+
+
+def _describe_running(route: Mapping[str, Any]) -> str:
+    """Return a route of the kernel as :func:`_describe` does, with what no file of ours has."""
+    hops = route.get("nexthops") or [route]
+    ways = " and ".join(_way(hop.get("gateway"), hop.get("dev", "")) for hop in hops)
+    if "type" in route:  # blackhole, prohibit, … (ip-route(8))
+        ways = route["type"]
+    metric = f" metric {route['metric']}" if route.get("metric") else ""
+    return f"{route['dst']} {ways}{metric}"
 
 
 def kernel_settings(node: Node) -> dict[str, tuple[int, str]]:

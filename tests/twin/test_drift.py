@@ -211,6 +211,72 @@ def test_a_route_that_is_gone_is_drift(operator: Operator, shell: Shell) -> None
     assert (status, found) == (1, {("fenn", "the kernel's routes"): "drift"})
 
 
+ROUTES, ADDRESSES = "the kernel's routes", "the kernel's addresses and links"
+
+
+@pytest.mark.parametrize(
+    ("change", "back", "subject"),
+    [
+        ("ip addr add 10.4.0.10/32 dev lo", "ip addr del 10.4.0.10/32 dev lo", ADDRESSES),
+        (
+            "ip link set wlan0 up; ip addr add 10.4.0.99/20 dev wlan0",
+            "ip addr del 10.4.0.99/20 dev wlan0; ip link set wlan0 down",
+            ADDRESSES,
+        ),
+        ("ip link set wlan0 up", "ip link set wlan0 down", ADDRESSES),
+        ("ip route add blackhole 10.4.0.11/32", "ip route del blackhole 10.4.0.11/32", ROUTES),
+        ("ip route add 10.4.0.12/32 via 10.4.0.77", "ip route del 10.4.0.12/32", ROUTES),
+        (
+            "ip route add default via 10.4.0.77 metric 1 proto dhcp",
+            "ip route del default via 10.4.0.77 metric 1",
+            ROUTES,
+        ),
+        (
+            "systemctl -q disable networking.service",
+            "systemctl -q enable networking.service",
+            "units of routes at boot",
+        ),
+    ],
+)
+def test_what_the_kernel_or_the_next_boot_has_beside_the_files_is_drift(
+    operator: Operator, shell: Shell, change: str, back: str, subject: str
+) -> None:
+    shell("fenn", change)
+    try:
+        status, found = operator.drift("--host", "fenn")
+    finally:
+        shell("fenn", back)
+    assert (status, found) == (1, {("fenn", subject): "drift"})
+
+
+def test_addresses_and_routes_of_others_are_no_drift(operator: Operator, shell: Shell) -> None:
+    shell(
+        "fenn",
+        "ip link add kube-ipvs0 type veth peer docker0; ip link set docker0 up;"
+        " ip addr add 10.4.11.7/32 dev kube-ipvs0;"
+        " ip addr add 172.17.0.1/16 dev docker0;"
+        " ip route add 10.244.7.0/26 via 10.4.0.12 proto bird;"
+        " ip route add blackhole 10.244.5.0/26 proto bird",
+    )
+    try:
+        assert operator.drift("--host", "fenn") == (0, {})
+    finally:
+        shell(
+            "fenn",
+            "ip link del kube-ipvs0; ip route del 10.244.7.0/26;"
+            " ip route del blackhole 10.244.5.0/26",
+        )
+
+
+def test_a_disabled_load_balancer_is_drift(operator: Operator, shell: Shell) -> None:
+    shell("allyrion", "systemctl -q disable haproxy.service")
+    try:
+        status, found = operator.drift("--host", "allyrion")
+    finally:
+        shell("allyrion", "systemctl -q enable haproxy.service")
+    assert (status, found) == (1, {("allyrion", "units of haproxy at boot"): "drift"})
+
+
 def test_a_setting_that_was_changed_is_drift(operator: Operator, shell: Shell) -> None:
     shell("fenn", "sysctl -qw net.ipv4.ip_forward=0")
     try:

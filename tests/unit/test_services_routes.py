@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from goldentooth.activation import Activation
-from goldentooth.check import Output
+from goldentooth.check import Output, UnreadableError
 from goldentooth.host import deployment_program
 from goldentooth.model import Network
-from goldentooth.observation import Difference, Seen
-from goldentooth.services.routes import SERVICE, KernelRoutes, kernel_settings
+from goldentooth.observation import Difference, Seen, UnitsEnabled
+from goldentooth.services.haproxy import SERVICE as HAPROXY
+from goldentooth.services.routes import SERVICE, KernelAddresses, KernelRoutes, kernel_settings
 from tests.namespaces import Namespace, namespaces, needs, needs_root, run_judge
 from tests.sites import Site
 
@@ -307,7 +308,7 @@ def test_a_stated_route_is_looked_for_on_its_host(site: Site) -> None:
 def test_a_stated_route_that_is_gone_is_drift(site: Site) -> None:
     site.edit("inventory/hosts.yaml", "  hostname: 10.4.0.15\n", stated("10.4.0.15"))
     path = "/etc/network/interfaces.d/eth0.cfg"
-    observation = KernelRoutes(path, "eth0", IPv4Network("10.4.11.0/24"))
+    observation = KernelRoutes(path, "eth0", (INFRASTRUCTURE, POOL), (POOL,))
     routes = [
         {"dst": "default", "gateway": "10.4.0.1", "dev": "eth0"},
         {"dst": "10.4.11.0/24", "dev": "eth0"},
@@ -324,6 +325,181 @@ def test_a_stated_route_that_is_gone_is_drift(site: Site) -> None:
     gone = compare([route for route in routes if route["dst"] != "198.51.100.0/24"])
     assert gone is not None
     assert gone.detail == "missing: 198.51.100.0/24 via 10.4.0.40 dev eth0"
+
+
+# -- what the kernel has beside the file -----------------------------------------------------
+
+INFRASTRUCTURE, POOL = IPv4Network("10.4.0.0/20"), IPv4Network("10.4.11.0/24")
+NODE_ROUTES = (
+    {"dst": "default", "gateway": "10.4.0.1", "dev": "eth0", "flags": ["onlink"]},
+    {"dst": "10.4.0.0/20", "dev": "eth0", "protocol": "kernel", "scope": "link"},
+    {"dst": "10.4.11.0/24", "dev": "eth0", "scope": "link"},
+)
+NODE_ADDRESSES = {
+    "lo": [("127.0.0.1", 8, "host")],
+    "eth0": [("10.4.0.15", 20, "global")],
+    "wlan0": [],
+}
+
+
+def compared(network: Network, site: Site, host: str, kind: type, *printed: object) -> str:
+    """Return what an observation of ``host`` says of what ip printed; nothing if in sync."""
+    folder = f"_twin/{host}" if (site.build / f"_twin/{host}/{ETH0}").exists() else host
+    expected = {
+        f"/{file}": (site.build / folder / file).read_text()
+        for file in (ETH0, WLAN0)
+        if (site.build / folder / file).exists()
+    }
+    observations = SERVICE.observe(network, network.nodes[host])
+    (observation,) = [each for each in observations if isinstance(each, kind)]
+    answers = (Output(json.dumps(each).encode()) for each in printed)
+    outputs = dict(zip(observation.reads(), answers, strict=True))
+    difference = observation.compare(Seen(expected, {}, outputs))
+    return difference.detail if difference else ""
+
+
+@pytest.mark.parametrize(
+    ("route", "said"),
+    [
+        ({"type": "blackhole", "dst": "10.4.0.11"}, "10.4.0.11 blackhole"),
+        (
+            {"dst": "10.4.0.12", "gateway": "10.4.0.77", "dev": "eth0"},
+            "10.4.0.12 via 10.4.0.77 dev eth0",
+        ),
+        ({"dst": "10.4.0.12", "protocol": "bird", "dev": "tunl0"}, "10.4.0.12 on-link dev tunl0"),
+        ({"dst": "10.0.0.0/8", "dev": "wg0"}, "10.0.0.0/8 on-link dev wg0"),
+        (
+            {"dst": "10.4.11.5", "gateway": "10.4.0.77", "dev": "eth0"},
+            "10.4.11.5 via 10.4.0.77 dev eth0",
+        ),
+        (
+            {
+                "dst": "default",
+                "gateway": "10.4.0.77",
+                "dev": "eth0",
+                "protocol": "dhcp",
+                "metric": 1,
+            },
+            "default via 10.4.0.77 dev eth0 metric 1",
+        ),
+        (
+            {
+                "dst": "10.4.0.12",
+                "nexthops": [{"gateway": "10.4.0.7", "dev": "eth0"}, {"dev": "wlan0"}],
+            },
+            "10.4.0.12 via 10.4.0.7 dev eth0 and on-link dev wlan0",
+        ),
+    ],
+)
+def test_another_route_into_the_network_is_drift_whoever_set_it(
+    network: Network, site: Site, route: dict[str, object], said: str
+) -> None:
+    site.project().render(services=["routes"])
+    found = compared(network, site, "fenn", KernelRoutes, [*NODE_ROUTES, route])
+    assert found == f"not of the file: {said}"
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        {"dst": "10.244.7.0/26", "gateway": "10.4.0.12", "dev": "tunl0", "protocol": "bird"},
+        {"dst": "10.244.5.3", "dev": "cali12345678901", "scope": "link"},
+        {"type": "blackhole", "dst": "10.244.5.0/26", "protocol": "bird"},
+        {"dst": "10.244.1.0/24", "gateway": "10.4.0.12", "dev": "flannel.1", "flags": ["onlink"]},
+        {"dst": "172.17.0.0/16", "dev": "docker0", "protocol": "kernel", "scope": "link"},
+        {"dst": "10.4.11.5", "gateway": "10.4.0.12", "dev": "eth0", "protocol": "bgp"},
+    ],
+)
+def test_routes_of_pods_bridges_and_daemons_are_none(
+    network: Network, site: Site, route: dict[str, object]
+) -> None:
+    site.project().render(services=["routes"])
+    assert compared(network, site, "fenn", KernelRoutes, [*NODE_ROUTES, route]) == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"lo": [("10.4.0.10", 32, "global")]}, "not of the file: 10.4.0.10/32 dev lo"),
+        (
+            {"kube-ipvs0": [("10.4.0.10", 32, "global")]},
+            "not of the file: 10.4.0.10/32 dev kube-ipvs0",
+        ),
+        ({"eth0": []}, "missing: 10.4.0.15/20 dev eth0"),
+        (
+            {"eth0": [("10.4.0.15", 24, "global")]},
+            "missing: 10.4.0.15/20 dev eth0; not of the file: 10.4.0.15/24 dev eth0",
+        ),
+        (
+            {"eth0": [("10.4.0.15", 20, "global"), ("192.0.2.1", 24, "global")]},
+            "not of the file: 192.0.2.1/24 dev eth0",
+        ),
+        (
+            {"eth0": [("10.4.0.15", 20, "global"), ("10.4.11.5", 32, "global")]},
+            "not of the file: 10.4.11.5/32 dev eth0",
+        ),
+        ({"lo": [("10.4.11.5", 32, "global")]}, ""),
+        ({"kube-ipvs0": [("10.96.0.1", 32, "global"), ("10.4.11.7", 32, "global")]}, ""),
+        ({"tunl0": [("10.244.5.0", 32, "global")], "docker0": [("172.17.0.1", 16, "global")]}, ""),
+        ({"eth0": [("10.4.0.15", 20, "global"), ("169.254.3.4", 16, "link")]}, ""),
+    ],
+)
+def test_an_address_of_the_network_is_drift_but_where_services_have_theirs(
+    network: Network, site: Site, change: dict[str, list[tuple[str, int, str]]], said: str
+) -> None:
+    site.project().render(services=["routes"])
+    addresses = NODE_ADDRESSES | change
+    assert compared(network, site, "fenn", KernelAddresses, *links_of(addresses)) == said
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ({"wlan0": ["BROADCAST", "UP"]}, "missing: wlan0 down; not of the file: wlan0 up"),
+        ({"eth0": ["BROADCAST"]}, "missing: eth0 up; not of the file: eth0 down"),
+        ({"eth1": ["UP"]}, ""),
+    ],
+)
+def test_a_link_that_is_not_as_its_file_says_is_drift(
+    network: Network, site: Site, flags: dict[str, list[str]], said: str
+) -> None:
+    site.project().render(services=["routes"])
+    addresses, links = links_of(NODE_ADDRESSES, flags)
+    assert compared(network, site, "fenn", KernelAddresses, addresses, links) == said
+
+
+def test_a_wireless_interface_that_is_not_there_is_down(network: Network, site: Site) -> None:
+    site.project().render(services=["routes"])
+    kept = {name: found for name, found in NODE_ADDRESSES.items() if name != "wlan0"}
+    assert compared(network, site, "fenn", KernelAddresses, *links_of(kept)) == ""
+
+
+def links_of(
+    addresses: dict[str, list[tuple[str, int, str]]], flags: dict[str, list[str]] | None = None
+) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
+    """Return what `ip -j address` and `ip -j link` print."""
+    keys = ("local", "prefixlen", "scope")
+    infos = [
+        {"ifname": name, "addr_info": [dict(zip(keys, each, strict=True)) for each in found]}
+        for name, found in addresses.items()
+    ]
+    stated = {name: [] if name == "wlan0" else ["UP"] for name in addresses} | (flags or {})
+    return infos, [{"ifname": name, "flags": each} for name, each in stated.items()]
+
+
+@pytest.mark.parametrize("state", ["enabled", "disabled", "masked"])
+def test_a_unit_that_does_not_start_at_boot_is_drift(network: Network, state: str) -> None:
+    node = network.nodes["allyrion"]
+    for service in (SERVICE, HAPROXY):
+        (boot,) = [
+            each for each in service.observe(network, node) if isinstance(each, UnitsEnabled)
+        ]
+        (read,) = boot.reads()
+        output = Output(f"{state}\n".encode(), status=int(state != "enabled"))
+        difference = boot.compare(Seen({}, {}, {read: output}))
+        assert (difference is None) is (state == "enabled")
+        with pytest.raises(UnreadableError):
+            boot.compare(Seen({}, {}, {read: Output(b"", b"no bus", 1)}))
 
 
 def stated(address: str) -> str:
