@@ -195,18 +195,24 @@ class Sources:
     """The host's key for keyed hashes, if it has one."""
 
     def hidden(self, *records: Baseline | None) -> frozenset[str]:
-        """Return the words that ``records`` and the host's own files hold as secrets."""
-        return frozenset(
-            word
+        """Return the words that ``records`` and the host's own files hold as secrets.
+
+        What any intended file has in the open is none.
+        """
+        kept = [
+            (path, _text_of(record.copies[path]))
             for record in records
             if record is not None
             for path, line in record.files.items()
             if line.secrets
-            for text in (_text_of(record.copies[path]), _text_or_none(self.files.get(path)))
-            for word in unknown_words(
-                self.artifacts[path].text if path in self.artifacts else "", text
-            )
-        )
+        ]
+        secret = {path for path, artifact in self.artifacts.items() if artifact.secrets}
+        secret |= {path for path, _ in kept}
+        live = [_text(file) for path in secret if (file := self.files.get(path))]
+        if not secret:
+            return frozenset()
+        public = "\n".join(artifact.text for artifact in self.artifacts.values())
+        return unknown_words(public, "\n".join([*(text for _, text in kept), *live]))
 
     def is_file(self, item: Item) -> bool:
         """Tell whether ``item`` is a file; else it is a running state."""
@@ -389,10 +395,6 @@ def _diff(path: str, artifact: Artifact | None, live: HostFile | None, *, is_sec
 
 def _text(live: HostFile) -> str:
     return _text_of(live.content)
-
-
-def _text_or_none(live: HostFile | None) -> str:
-    return _text(live) if live else ""
 
 
 def _text_of(content: bytes) -> str:

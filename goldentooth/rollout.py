@@ -30,7 +30,7 @@ from goldentooth.fleet import make_checks, run_for_all
 from goldentooth.host import deployment_program
 from goldentooth.journal import BEGIN, CHANGING, END, FINAL, LEFT, Entry, Writer
 from goldentooth.plan import HostPlan, judge_commands, stage_archive
-from goldentooth.secrets import redact
+from goldentooth.secrets import hide_words, redact
 from goldentooth.transports import Command
 from goldentooth.transports.batch import OUTPUT_LIMIT
 
@@ -147,9 +147,11 @@ class Rollout:
         self._fleet, self._options, self._secrets = fleet, options, secrets
         self._plans = {plan.host: plan for plan in plans}
         self._by = by
-        self._hidden = frozenset(word for plan in plans for word in plan.hidden)
+        nodes = fleet.network.nodes.values()
+        public = {word for node in nodes for word in (node.name, str(node.address))}
+        self._hidden = frozenset(word for plan in plans for word in plan.hidden) - public
         self._board = Board()
-        self._health = Health(frozenset())
+        self._health = self._health_at_first = Health(frozenset())
         self._is_ending = False
         self._staged: set[str] = set()
         self._armed: set[str] = set()
@@ -181,7 +183,7 @@ class Rollout:
         """Take back what is not confirmed; say what could not be, whatever else goes wrong."""
         self._is_ending = True
         try:
-            self._take_back(self._armed, reason, unarmed=words.UNTOUCHED)
+            self._take_back(dict.fromkeys(self._armed, reason), unarmed=words.UNTOUCHED)
             self._abort(reason)
         finally:
             for host in sorted(self._armed):
@@ -236,12 +238,14 @@ class Rollout:
     def _change_all(self) -> str:
         """Change what is not refused, group by group; return why it stopped, or nothing."""
         fleet = self._fleet
-        self._health = Health.of(self._seen)
+        self._health = self._health_at_first = Health.of(self._seen)
         outcomes = self._board.outcomes.values()
         refused = {outcome.host for outcome in outcomes if outcome.word == words.REFUSED}
         plans = [plan for plan in self._plans.values() if plan.host not in refused]
         waiting = list(batches(fleet.network, plans, self._seen, self._options))
         canary = self._options.canary
+        if canary in refused:  # it was to show that the change is good
+            return f"the canary {canary} is refused"
         if canary and waiting and waiting[0] != (canary,):
             fleet.say(f"{canary}: nothing to do, so {waiting[0][0]} goes first")
         number, reason = 0, ""
@@ -261,7 +265,7 @@ class Rollout:
         """Look before the next batch; what has failed and was let pass is not its loss."""
         if self._board.failures():
             self._verify()
-            self._health = self._health.still(self._seen)
+            self._health = self._health_at_first.still(self._seen)
         elif monotonic() - self._seen_at > _FRESH_SECONDS:
             self._seen = self._fleet.look_at_quorums()
 
@@ -378,17 +382,16 @@ class Rollout:
         failed, lost = self._swap(group)
         good = [host for host in group if host not in failed | lost]
         if not self._is_beyond(failed | lost):
-            self._give_up(failed)
+            self._take_back(failed)
             failed = self._watch(good, deadline, is_alone=len(good) == len(group))
             good = [host for host in good if host not in failed]
         if self._is_beyond(failed | lost):
-            self._give_up(failed)
-            self._take_back(set(good), f"others of its batch failed: {', '.join(failed | lost)}")
-            self._give_up(lost)
+            others = f"others of its batch failed: {', '.join(failed | lost)}"
+            self._take_back({**failed, **dict.fromkeys(good, others)})
+            self._take_back(lost)
             return "; ".join(f"{host}: {reason}" for host, reason in (failed | lost).items())
-        self._give_up(failed)
         self._confirm(good)
-        self._give_up(lost)  # last: who does not answer takes the time that the others have
+        self._take_back({**failed, **lost})  # last: who does not answer takes the others' time
         return self._too_many()
 
     def _swap(self, group: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
@@ -414,10 +417,6 @@ class Rollout:
                 self._note("failed", host, reason=reason)
         return failed, lost
 
-    def _give_up(self, failed: Mapping[str, str]) -> None:
-        for host, reason in failed.items():
-            self._take_back({host}, reason)
-
     def _change_router(self, host: str, survey: RouterSurvey, deadline: float) -> str:
         """Change the router through its API; return why everything stops, or nothing.
 
@@ -437,12 +436,14 @@ class Rollout:
                 prepare_record(access, survey, self.name, self._by)
             lost = self._watch([host], deadline) if step.is_done else {host: step.reason}
         except BaseException as error:
+            self._is_ending = True
             if backup is None:
                 self._settle(host, words.UNTOUCHED, _broken_off(error))
             else:
                 self._return_router(host, backup, _broken_off(error))
             raise
         if not lost:  # the journal says so: from here on the next run confirms it, too
+            self._board.set(host, words.CONFIRMED)
             take_record(access, self.name)
             self._settle(host, words.CONFIRMED)
             return ""
@@ -515,25 +516,30 @@ class Rollout:
                 self._settle(host, word, step.reason if word is not words.CONFIRMED else "")
             else:
                 unconfirmed[host] = f"it could not confirm: {step.reason}"
-        for host, reason in unconfirmed.items():
-            self._take_back({host}, reason)
+        self._take_back(unconfirmed)
 
-    def _take_back(self, hosts: Iterable[str], why: str, *, unarmed: str = words.REFUSED) -> None:
-        """Let ``hosts`` go back; ``unarmed`` is what is said of one that was not even armed."""
-        hosts = tuple(hosts)
-        told = self._shown(why).encode()[:_WHY_BYTES]
+    def _take_back(self, reasons: Mapping[str, str], *, unarmed: str = words.REFUSED) -> None:
+        """Let hosts go back, all at the same time, each for its reason.
+
+        ``unarmed`` is what is said of one that was not even armed.
+        """
+        if not reasons:
+            return
         commands = {
             host: [
-                Command(f"@rollback {self.name}", told, _STEP_SECONDS),
+                Command(
+                    f"@rollback {self.name}",
+                    self._shown(why).encode()[:_WHY_BYTES],
+                    _STEP_SECONDS,
+                ),
                 Command(f"@abort {self.name}"),
                 Command(f"@unlock {self.name}"),
             ]
-            for host in hosts
+            for host, why in reasons.items()
         }
-        if not commands:
-            return
-        self._fleet.hang_up(hosts)
+        self._fleet.hang_up(reasons)
         for host, step in self._fleet.step(commands).items():
+            why = reasons[host]
             self._part_with(host)
             if step.is_done or _where_it_ended(step.reason):
                 word = _where_it_ended(step.reason) or words.ROLLED_BACK
@@ -570,16 +576,16 @@ class Rollout:
                 self._settle(host, word, reason)
 
     def _settle(self, host: str, word: str, reason: str = "") -> None:
+        self._show(host, word, reason)  # first: the journal may not let itself be written
         event = "aborted" if word in {words.UNTOUCHED, words.REFUSED} else word
         self._note(event, host, reason=self._shown(reason))
-        self._show(host, word, reason)
 
     def _show(self, host: str, word: str, reason: str) -> None:
         self._board.set(host, word, self._shown(reason))
         self._fleet.say(f"{host}: {word}" + (f": {self._shown(reason)}" if reason else ""))
 
     def _shown(self, text: str) -> str:
-        return redact(text, (*self._secrets.values, *self._hidden))
+        return hide_words(redact(text, self._secrets.values), self._hidden)
 
 
 def _broken_off(error: BaseException) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from ssl import SSLContext, create_default_context
 from typing import Any, Protocol
@@ -29,6 +29,7 @@ LONGEST = 64 * 1024
 
 _VAULT_SECONDS = 10.0
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_WORD = re.compile(r"[^\s\"'`,;:{}\[\]()=]+")
 _SYNTAX = re.compile(r"[^A-Za-z0-9._:/+=@%,~^*()\[\]&|<>?!$-]")
 """What at least one grammar that a secret is put into reads as more than a part of a word."""
 
@@ -251,6 +252,15 @@ def redact(text: str, values: Iterable[str]) -> str:
     for form in sorted(forms, key=lambda form: (-len(form), form)):
         text = text.replace(form, REDACTED)
     return text
+
+
+def hide_words(text: str, words: Container[str]) -> str:
+    """Return ``text`` without ``words``, where they stand whole; a part of a path is none.
+
+    >>> hide_words("login with 'hunter2' in /etc/hunter2", {"hunter2"})
+    "login with '(secret)' in /etc/hunter2"
+    """
+    return _WORD.sub(lambda found: REDACTED if found[0] in words else found[0], text)
 
 
 def _refuse_unusable(reference: str, value: str) -> None:

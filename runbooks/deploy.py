@@ -76,8 +76,9 @@ def run(arguments: Namespace) -> int:
     project = open_project(arguments.config)
     if arguments.plan and not arguments.commit:
         raise UsageError("--plan is for --commit; `deploy` alone makes a new plan")
-    if arguments.out and arguments.commit:
-        raise UsageError("--out saves a plan; --commit carries one out: one after the other")
+    if arguments.out and (arguments.commit or arguments.rehearse):
+        does = "--commit carries one out" if arguments.commit else "--rehearse tries one"
+        raise UsageError(f"--out saves a plan; {does}: one after the other")
     expected = _read_plan(arguments) if arguments.plan else None
     scope = (
         expected.scope

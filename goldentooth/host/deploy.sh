@@ -150,6 +150,7 @@ verb_lock() {
   fi
   printf '%s\t%s\t%s\t%s\t%s\n' "$1" "$2" "$(date -u +%FT%TZ)" "$boot" "$((now + $3))" >"$state/lock.new" &&
     mv -f "$state/lock.new" "$state/lock" || { full; return; }
+  whole_record
   rm -rf "$state"/incoming.* # nobody else can be receiving: who has the lock does
 }
 
@@ -455,12 +456,18 @@ verb_confirm() {
 
 # install_record FOLDER: its record and key are what is applied from now on.
 install_record() {
+  whole_record
   rm -rf "$state/applied.new" "$state/applied.old" && cp -a "$1/record" "$state/applied.new" &&
     sync -f "$state/applied.new" || return
   [ ! -s "$1/key" ] || cmp -s "$1/key" "$state/key" ||
     { cp "$1/key" "$state/key.new" && mv -f "$state/key.new" "$state/key"; } || return
   [ ! -d "$state/applied" ] || mv -T "$state/applied" "$state/applied.old" || return
   mv -T "$state/applied.new" "$state/applied" && rm -rf "$state/applied.old"
+}
+
+# whole_record: an adoption that was ended between two names has left the record under the old one.
+whole_record() {
+  [ -d "$state/applied" ] || [ ! -d "$state/applied.old" ] || mv -T "$state/applied.old" "$state/applied"
 }
 
 # forget ID: keep the last deployments only, beside that one: those that one can go back to, and as

@@ -626,8 +626,11 @@ def test_a_record_that_was_removed_is_made_anew_and_can_be_read(drill: Drill) ->
     assert drill.commit().status == 0
 
 
+@pytest.mark.parametrize(
+    ("point", "word"), [("before verified", "rolled back"), ("before confirmed", "confirmed")]
+)
 def test_a_journal_that_cannot_be_written_ends_with_every_host_told_of(
-    stage: Stage, drills: dict[str, Drill], tmp_path: Path
+    stage: Stage, drills: dict[str, Drill], tmp_path: Path, point: str, word: str
 ) -> None:
     first, second, third = HOSTS[:3]
     fleet = Drill(stage, tmp_path / "fleet", (first, second, third))
@@ -638,15 +641,15 @@ def test_a_journal_that_cannot_be_written_ends_with_every_host_told_of(
 
     done = fleet.commit(
         *("--overwrite-drift", "--canary", first),
-        shells={f"before verified {second}": full, f"after confirmed {first}": "true"},
+        shells={f"{point} {second}": full},
     )
 
     assert done.status == 2
-    assert done.outcomes == {first: "confirmed", second: "rolled back", third: "rolled back"}
+    assert done.outcomes == {first: "confirmed", second: word, third: word}
     assert "the journal could not be written" in json.loads(done.stdout)["stopped"]
-    assert fleet.look(second) == old
-    done = fleet.commit("--overwrite-drift")
-    assert done.outcomes == {second: "confirmed", third: "confirmed"}
+    assert fleet.look(second) == (old if word == "rolled back" else fleet.new_look())
+    assert fleet.commit("--overwrite-drift").status == 0
+    assert fleet.looks() == dict.fromkeys(fleet.hosts, fleet.new_look())
 
 
 def test_an_interruption_while_it_stages_leaves_nothing_behind(drill: Drill) -> None:
@@ -660,3 +663,19 @@ def test_an_interruption_while_it_stages_leaves_nothing_behind(drill: Drill) -> 
     assert drill.look(drill.host) == old
     state = drill.shell(drill.host, "ls /var/lib/goldentooth").split()
     assert not {"lock", "staged"} & set(state)
+
+
+def test_a_canary_that_is_refused_stops_it(
+    stage: Stage, drills: dict[str, Drill], tmp_path: Path
+) -> None:
+    fleet = Drill(stage, tmp_path / "fleet", HOSTS[:3])
+    fleet.change()
+    old = fleet.looks()
+    stage.twin.break_("link", HOSTS[0])
+
+    done = fleet.commit("--overwrite-drift", "--canary", HOSTS[0], "--max-failures", "1")
+
+    assert done.outcomes == {HOSTS[0]: "refused", **dict.fromkeys(HOSTS[1:3], "untouched")}
+    assert f"the canary {HOSTS[0]} is refused" in json.loads(done.stdout)["stopped"]
+    stage.twin.heal()
+    assert fleet.looks() == old

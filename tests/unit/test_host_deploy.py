@@ -477,3 +477,15 @@ def test_a_folder_in_the_place_of_a_new_file_stays_and_does_not_stop_the_way_bac
     host.did("rollback", "one", "why")
     assert host.path("b").is_dir()
     assert not host.path("a").exists()
+
+
+def test_a_record_that_was_left_under_its_old_name_is_found_again(host: Host) -> None:
+    host.changed("one", {"a": "absent"}, {"a": "new"})
+    host.did("confirm", "one")
+    host.did("unlock", "one")
+    record = (host.state / "applied/manifest.json").read_bytes()
+    (host.state / "applied").rename(host.state / "applied.old")
+
+    host.did("lock", "two", "ada@here", "60")
+
+    assert (host.state / "applied/manifest.json").read_bytes() == record

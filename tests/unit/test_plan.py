@@ -411,3 +411,21 @@ def test_the_documented_formats_hold(network: Network) -> None:
     report = DeployReport("d", outcomes, STARTED, 1.0, finished={"c": {"fenn": "rolled back"}})
     jsonschema.validate(report.to_dict(), _schema("deploy"))
     assert {action.value for action in Action} == set(_schema("plan")["$defs"]["action"]["enum"])
+
+
+# -- what is not quoted -----------------------------------------------------------------
+
+
+def test_a_secret_that_a_host_has_without_a_record_is_not_quoted(network: Network) -> None:
+    new = intended("password ${env:PASSWORD}\nlog stdout\n")
+    plan = planned(network, [new], {HAPROXY_CFG: "password hunter2old\nlog stdout\n"})
+
+    assert plan.hidden == {"hunter2old"}
+
+
+def test_words_that_any_intended_file_has_in_the_open_are_quoted(network: Network) -> None:
+    secret = intended("password ${env:PASSWORD}\n")
+    other = intended("frontend fenn\n", FRR_CONF)
+    live = {HAPROXY_CFG: "password hunter2old\nfrontend fenn\n"}
+
+    assert planned(network, [secret, other], live).hidden == {"hunter2old"}
