@@ -6,6 +6,7 @@ file walked, value by value, to find all that is wrong with it.
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from collections.abc import Iterator
@@ -51,14 +52,18 @@ def did_you_mean(word: str, known: typing.Iterable[str]) -> str:
 
 
 def shown_value(value: Any) -> str:
-    """Return a value as YAML has it, in a few words."""
+    """Return a value as YAML has it, in a few words, without the user in an address."""
     if value is None:
         return "(empty)"
     if isinstance(value, (dict, list)):
         return "(a list)" if isinstance(value, list) else "(a mapping)"
     if isinstance(value, bool):
         return str(value).lower()
-    return _quoted(value) if isinstance(value, str) else str(value)
+    return _quoted(_USER.sub(r"\1(hidden)@", value)) if isinstance(value, str) else str(value)
+
+
+_USER = re.compile(r"^(?=\S*[:/]\S*@)((?:[A-Za-z]+:/+)?)\S*@")
+"""What stands before the host in an address: a user, and maybe a password."""
 
 
 def example_of(key: str, kind: Any) -> str:

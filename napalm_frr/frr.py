@@ -276,6 +276,8 @@ class FRRDriver(NetworkDriver):  # type: ignore[misc]  # napalm has no type info
         )
         seconds = count * (probes.INTERVAL + timeout) + 10
         (output,) = self._run(command, timeout=max(seconds, self.timeout))
+        if output.status == probes.NOT_FOUND:
+            return probes.missing("ping", self.hostname)
         return probes.read_ping(output.stdout, output.complaint)
 
     def traceroute(
@@ -292,6 +294,8 @@ class FRRDriver(NetworkDriver):  # type: ignore[misc]  # napalm has no type info
         )
         seconds = 3 * ttl * timeout / 16 + 10  # it sends 16 at a time
         (output,) = self._run(command, timeout=max(seconds, self.timeout))
+        if output.status == probes.NOT_FOUND:
+            return probes.missing("traceroute", self.hostname)
         return probes.read_traceroute(output.stdout, output.complaint)
 
     # -- configuration -----------------------------------------------------------------

@@ -37,6 +37,15 @@ def _command(program: str, options: str, source: str, destination: str, vrf: str
     return " ".join(word for word in words if word)
 
 
+NOT_FOUND = 127
+"""What a shell's status is for a program that is not there (POSIX, Shell Command Language)."""
+
+
+def missing(program: str, host: str) -> dict[str, str]:
+    """Return NAPALM's result where ``program`` is not installed."""
+    return {"error": f"{program} is not installed on {host}"}
+
+
 def read_ping(output: str, complaint: str) -> dict[str, Any]:
     """Return NAPALM's result: times in ms; an error if nothing was sent.
 

@@ -31,6 +31,7 @@ OPTIONAL_PACKAGES = (
     Package("tcpdump", "/usr/bin/tcpdump", "capture"),
     Package("faketime", "/usr/bin/faketime", "the fault clock"),
     Package("bsdutils", "/usr/bin/script", "shell"),
+    Package("traceroute", "/usr/bin/traceroute", "the NAPALM driver's traceroute"),
 )
 """What one command or fault needs, and says so when it is called."""
 

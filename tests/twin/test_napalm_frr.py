@@ -215,6 +215,38 @@ def test_configurations_are_those_of_the_host(twin: Twin, drive: Drive) -> None:
     assert found["candidate"] == ""
 
 
+def test_a_route_is_traced_hop_by_hop(twin: Twin, drive: Drive) -> None:
+    client = "203.0.113.10"
+    found, failed = drive(
+        "fenn",
+        f"""
+        names = ({client!r}, "no.such.host.invalid")
+        result = [driver.traceroute(name, timeout=1) for name in names]
+        """,
+    )
+    hops = {
+        number: {probe["ip_address"] for probe in hop["probes"].values()}
+        for number, hop in found["success"].items()
+    }
+    assert hops == {"1": {"10.4.0.1"}, "2": {client}}
+    probes = [probe for hop in found["success"].values() for probe in hop["probes"].values()]
+    assert len(probes) == 6
+    assert all(0 < probe["rtt"] < 1000 for probe in probes)
+    assert "no.such.host.invalid" in failed["error"]
+
+
+def test_a_program_that_is_not_there_is_named(twin: Twin, drive: Drive) -> None:
+    links = "traceroute traceroute.sbin"  # Debian's ways to the program, in /etc/alternatives
+    away = f"mkdir /run/away && cd /etc/alternatives && mv {links} /run/away"
+    assert twin.exec("fenn", ["sh", "-c", away]).returncode == 0
+    try:
+        found = drive("fenn", "result = driver.traceroute('10.4.0.1')")
+    finally:
+        back = f"cd /run/away && mv {links} /etc/alternatives && rmdir /run/away"
+        assert twin.exec("fenn", ["sh", "-c", back]).returncode == 0
+    assert found == {"error": "traceroute is not installed on fenn"}
+
+
 def test_a_host_with_bgpd_down_has_no_neighbors(twin: Twin, drive: Drive) -> None:
     twin.exec("fenn", ["systemctl", "stop", "frr"])
     try:

@@ -508,3 +508,23 @@ def test_what_is_shown_is_printable_and_short() -> None:
 )
 def test_every_fact_that_must_be_there_has_an_example(kind: type[facts.Facts]) -> None:
     assert example_of("section", kind)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://u:pCANARY@10.4.0.1",
+        "https://u:pCAN/ARY@x@10.4.0.1/api",
+        "https://tokenCANARY@10.4.0.1",
+        "u:pCANARY@10.4.0.1",
+        "http:/u:pCANARY@10.4.0.1",
+    ],
+)
+def test_an_address_is_shown_without_the_user_in_it(url: str) -> None:
+    before = "    load_balancer_route: none"
+    api = f"{before}\n    opnsense_api: {{url: '{url}'}}"
+    (problem,) = problems(groups=TEXTS["groups"].replace(before, api))
+    assert "(hidden)@" in str(problem)
+    assert "CAN" not in str(problem)
+    assert "ARY" not in str(problem)
+    assert "10.4.0.1" in str(problem)
