@@ -259,7 +259,8 @@ record_may() {
 }
 
 # @backup ID: keep what the plan touches, and check that it is what the plan was made from.
-# A hard link costs no space: the swap puts a new file in the old one's place.
+# A copy: a hard link would count as a change of the file, which its daemon has not read. Only on a
+# full disk it is one.
 verb_backup() {
   holds_lock "$1" || return
   folder=$state/deployments/$1 before=$state/deployments/$1/before
@@ -279,7 +280,8 @@ verb_backup() {
     fi
     if [ -e "$path" ] || [ -L "$path" ]; then
       mkdir -p "$before/files${path%/*}" || return
-      cp -al -- "$path" "$before/files$path" 2>/dev/null || cp -a -- "$path" "$before/files$path" || return
+      cp -a -- "$path" "$before/files$path" 2>/dev/null ||
+        { rm -f -- "$before/files$path" && cp -al -- "$path" "$before/files$path"; } || return
     fi
     into=${path%/*}
     while [ -n "$into" ] && [ ! -d "$into/" ]; do

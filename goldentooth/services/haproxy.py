@@ -95,7 +95,23 @@ _ASK = (
     ' s.connect("{socket}"); s.sendall(b"{question}\\n");'
     ' print("".join(iter(lambda: s.recv(65536).decode(), "")), end="")\''
 )
-_INFO = _ASK.format(socket=_SOCKET, question="show info")
+_INFO = (
+    "python3 -c 'import os, socket, time; s = socket.socket(socket.AF_UNIX); s.settimeout(5);"
+    f' s.connect("{_SOCKET}"); s.sendall(b"show info\\n");'
+    ' info = "".join(iter(lambda: s.recv(65536).decode(), ""));'
+    ' process = "/proc/" + info.split("\\nPid: ")[1].split()[0];'
+    ' ticks = int(open(process + "/stat").read().rpartition(")")[2].split()[19]);'
+    " boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME);"
+    f' files = filter(os.path.exists, ["{HAPROXY_CFG}"]);'
+    " changed = max((os.stat(path).st_ctime for path in files), default=0);"
+    ' print(info + "Process_started:", boot + ticks / os.sysconf("SC_CLK_TCK"));'
+    ' print("File_changed:", changed)\''
+)
+"""What the process says of itself; when it started, from proc(5), and when its file last changed.
+
+By the time of the inode's change: the file's own time goes along with `mv`, `cp -p` and `rsync`.
+Seconds since 1970, both.
+"""
 _SERVERS = _ASK.format(socket=_SOCKET, question="show servers state")
 _SERVER_LINE = re.compile(r"^\s+server\s+(\S+)\s+([\d.]+):(\d+)", re.MULTILINE)
 
@@ -111,7 +127,7 @@ class HaproxyLoaded(Observation):
         return (_INFO,)
 
     def compare(self, seen: Seen) -> Difference | None:
-        """Compare the time of its start with the file's."""
+        """Compare the time of its start with that of the file's last change."""
         if _is_silent(seen.outputs[_INFO]):
             return Difference(Verdict.DRIFT, "nobody answers at its socket")
         info = dict(
@@ -119,13 +135,11 @@ class HaproxyLoaded(Observation):
             for line in succeeded(seen.outputs, _INFO).text.splitlines()
             if ": " in line
         )
-        file = seen.files.get(HAPROXY_CFG)
-        started = int(info["Start_time_sec"])
-        if file is None or int(file.mtime) <= started:
+        late = float(info["File_changed"]) - float(info["Process_started"])
+        if late <= 0:
             return None
-        late = int(file.mtime) - started
         return Difference(
-            Verdict.NOT_LOADED, f"it started {late} s before the file was written: reload it"
+            Verdict.NOT_LOADED, f"it started {late:.2f} s before the file was written: reload it"
         )
 
 

@@ -85,6 +85,8 @@ def kept(twin: Twin) -> Iterator[Callable[[str, str], None]]:
     for host, path in files:
         name = path.rpartition("/")[2]
         assert twin.exec(host, ["mv", f"/run/{name}.kept-by-test", path]).returncode == 0
+        if path == HAPROXY:
+            assert twin.exec(host, ["systemctl", "reload", "haproxy.service"]).returncode == 0
 
 
 Shell = Callable[[str, str], str]
@@ -293,6 +295,26 @@ def test_a_file_that_was_restored_without_a_reload_is_not_loaded(
     shell("allyrion", f"touch -d '+1 hour' {HAPROXY}")
     _, found = operator.drift("--host", "allyrion")
     assert found == {("allyrion", "HAProxy's process"): "not loaded"}
+
+
+@pytest.mark.parametrize("restore", ["mv {0}.old {0}", "cp -p {0}.old {0} && rm {0}.old"])
+def test_a_file_that_was_put_back_under_a_process_with_another_one_is_not_loaded(
+    operator: Operator, shell: Shell, restore: str
+) -> None:
+    edit = f"sed -i 's/server 4h/server 7s/; s/:8405/:8499/' {HAPROXY}"
+    listens = "for i in $(seq 50); do ss -ltn | grep -q :{} && exit; sleep 0.1; done; exit 1"
+    shell("allyrion", f"cp -p {HAPROXY} {HAPROXY}.old; {edit}; systemctl reload haproxy.service")
+    shell("allyrion", listens.format(8499))
+    shell("allyrion", restore.format(HAPROXY))
+    try:
+        assert operator.drift("--host", "allyrion") == (
+            1,
+            {("allyrion", "HAProxy's process"): "not loaded"},
+        )
+    finally:
+        shell("allyrion", "systemctl reload haproxy.service")
+        shell("allyrion", listens.format(8405))
+    assert operator.drift("--host", "allyrion") == (0, {})
 
 
 def test_a_server_in_maintenance_is_drift(operator: Operator, shell: Shell) -> None:

@@ -216,6 +216,19 @@ def test_whoever_is_refused_does_not_clear_away_what_another_has_staged(host: Ho
     assert (host.state / "scratch").is_dir()
 
 
+def test_what_is_backed_up_and_aborted_has_not_changed_for_its_daemon(host: Host) -> None:
+    host.path("a").write_text("old\n")
+    before = host.path("a").stat()
+
+    host.staged("d1", {"a": _hash("old\n")}, {"a": "new\n"})
+    kept = host.state / f"deployments/d1/before/files{host.path('a')}"
+    assert kept.read_text() == "old\n"
+    assert kept.stat().st_mtime_ns == before.st_mtime_ns
+    host.did("abort", "d1")
+
+    assert host.path("a").stat().st_ctime_ns == before.st_ctime_ns
+
+
 def test_what_is_aborted_is_gone(host: Host) -> None:
     host.staged("one", {"a": "absent"}, {"a": "new"})
 

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from goldentooth.check import Output
 from goldentooth.model import Network
+from goldentooth.observation import Seen, Verdict
+from goldentooth.services.haproxy import HaproxyLoaded
 from tests.namespaces import Namespace, eventually, namespaces, needs, needs_root, run_judge
 from tests.sites import Site
 
@@ -80,6 +83,31 @@ def test_haproxy_rejects_a_broken_file(site: Site, tmp_path: Path, good: str, ba
     broken = tmp_path / "haproxy.cfg"
     broken.write_text(text.replace(good, bad))
     assert run_judge("haproxy", "-c", "-f", broken).returncode != 0
+
+
+# -- what runs is what is in the file -----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("started", "changed", "is_loaded"),
+    [
+        ("1795804989.31", "1795804988.9", True),
+        ("1795804989.31", "1795804989.30", True),
+        ("1795804989.31", "1795804989.32", False),
+        ("1795804989.31", "1795808589.0", False),
+        ("1795804989.31", "0", True),  # it is missing, which is another finding
+    ],
+)
+def test_a_file_that_changed_after_the_start_is_not_loaded_within_the_second_too(
+    started: str, changed: str, *, is_loaded: bool
+) -> None:
+    loaded = HaproxyLoaded()
+    (read,) = loaded.reads()
+    printed = f"Name: HAProxy\nPid: 51\n\nProcess_started: {started}\nFile_changed: {changed}\n"
+    difference = loaded.compare(Seen({}, {}, {read: Output(printed.encode())}))
+    assert (difference is None) is is_loaded
+    if difference:
+        assert difference.verdict is Verdict.NOT_LOADED
 
 
 # -- the real thing ----------------------------------------------------------------------
