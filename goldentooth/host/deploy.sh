@@ -577,6 +577,11 @@ put_back() {
     return
   fi
   [ ! "$1" -ef "$2" ] || return 0
+  # what was not swapped is left alone: its daemon has read it as it is
+  if [ -f "$2" ] && [ ! -L "$1" ] && [ ! -L "$2" ] && cmp -s -- "$1" "$2" &&
+    [ "$(stat -c '%u:%g %a %Y' -- "$1")" = "$(stat -c '%u:%g %a %Y' -- "$2")" ]; then
+    return
+  fi
   new=${2%/*}/.goldentooth-back
   rm -f -- "$new"
   { cp -a -- "$1" "$new" && { [ -L "$new" ] || sync -- "$new"; }; } 2>/dev/null || { rm -f -- "$new" && ln -- "$1" "$new"; } || return

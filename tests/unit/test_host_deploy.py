@@ -345,6 +345,19 @@ def test_everything_comes_back_and_new_folders_go(host: Host) -> None:
     assert host.call("rollback", "one", "again")[0] == 70
 
 
+def test_what_was_not_swapped_has_not_changed_for_its_daemon_on_the_way_back(host: Host) -> None:
+    host.path("a").write_text("old\n")
+    before = host.path("a").stat()
+    host.staged("one", {"a": _hash("old\n")}, {"a": "new\n"})
+    host.armed("one")
+    (host.state / "deployments/one/state").write_text("swapping\n")
+
+    host.did("rollback", "one", "why")
+
+    assert host.path("a").stat().st_ctime_ns == before.st_ctime_ns
+    assert host.path("a").stat().st_ino == before.st_ino
+
+
 @pytest.mark.parametrize("calls", range(1, 15))
 def test_a_way_back_that_was_broken_off_is_gone_to_its_end(host: Host, calls: int) -> None:
     look = _before_and_after(host)
