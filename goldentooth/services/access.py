@@ -55,7 +55,7 @@ class Access:
         yield Draft(INSTALLED, text=installed_program(), mode=0o755)
         yield Draft(SUDOERS, "access/sudoers.j2", names, mode=0o440, judge=VISUDO)
         lists = {
-            "reads": _one_line_each(_reads(network)[node.name]),
+            "reads": _one_line_each(_reads(network, node)),
             "judges": _one_line_each(_judges(network, node)),
             "activations": _one_line_each(_activations(network, node)),
             "paths": sorted(_paths(network, node)),
@@ -125,60 +125,64 @@ def _user(network: Network) -> str:
 
 
 @lru_cache(maxsize=4)
-def _reads(network: Network) -> dict[str, list[str]]:
-    """Return the commands that are read on each host, by its name.
+def _placed(network: Network) -> dict[str, tuple[Service, ...]]:
+    """Return the services of each host, by its name."""
+    placed: dict[str, list[Service]] = {name: [] for name in network.nodes}
+    for service in all_services():
+        for node in service.hosts(network):
+            placed[node.name].append(service)
+    return {name: tuple(services) for name, services in placed.items()}
+
+
+@lru_cache(maxsize=4)
+def _checked(network: Network) -> dict[str, list[str]]:
+    """Return what live checks read on each host, by its name.
 
     A check about one host may be read on another, so all are looked at, once a network.
     """
     reads: dict[str, list[str]] = {name: [] for name in network.nodes}
-    for service, node in _placed(network):
-        with suppress(RenderError):  # an undiscovered host says so itself
-            for check in service.checks(network, node):
-                reads[check.host] += check.reads()
-            is_deployed = bool(_paths_of(service, network, node))
-            for observation in observations(service, network, node, is_deployed=is_deployed):
-                reads[node.name] += observation.reads()
-    for name, node in network.nodes.items():
-        reads[name] += discovery_commands(
-            package.name
-            for service in _services_on(network, node)
-            for package in service.needs(network, node).packages
-        )
+    for name, services in _placed(network).items():
+        for service in services:
+            with suppress(RenderError):  # an undiscovered host says so itself
+                for check in service.checks(network, network.nodes[name]):
+                    reads[check.host] += check.reads()
     return reads
 
 
-def _placed(network: Network) -> Iterator[tuple[Service, Node]]:
-    for service in all_services():
-        for node in service.hosts(network):
-            yield service, node
-
-
-def _services_on(network: Network, node: Node) -> Iterator[Service]:
-    return (service for service, place in _placed(network) if place is node)
+def _reads(network: Network, node: Node) -> Iterator[str]:
+    """Yield the commands that are read on a host: for live checks, for drift, to discover it."""
+    yield from _checked(network)[node.name]
+    services = _placed(network)[node.name]
+    for service in services:
+        is_deployed = bool(_paths_of(service, network, node))
+        for observation in observations(service, network, node, is_deployed=is_deployed):
+            yield from observation.reads()
+    packages = (p.name for service in services for p in service.needs(network, node).packages)
+    yield from discovery_commands(packages)
 
 
 def _activations(network: Network, node: Node) -> Iterator[str]:
-    for service in _services_on(network, node):
+    for service in _placed(network)[node.name]:
         if _paths_of(service, network, node):
             yield from (each.command for each in service.activate(network, node))
 
 
 def _judges(network: Network, node: Node) -> Iterator[str]:
-    for service in _services_on(network, node):
+    for service in _placed(network)[node.name]:
         for draft in _drafts_of(service, network, node):
             if draft.judge is not None:
                 yield judge_line(draft.path, draft.judge)
 
 
 def _paths(network: Network, node: Node) -> Iterator[str]:
-    for service in _services_on(network, node):
+    for service in _placed(network)[node.name]:
         yield from _paths_of(service, network, node)
         yield from (f"{folder}/" for folder in service.folders(network, node))
 
 
 def _files(network: Network, node: Node) -> Iterator[str]:
     """Yield path, owner and mode of what is written, as a deployment's plan has them."""
-    for service in _services_on(network, node):
+    for service in _placed(network)[node.name]:
         for draft in _drafts_of(service, network, node):
             yield f"{draft.path} {draft.owner} {draft.mode:04o}"
 
@@ -186,7 +190,7 @@ def _files(network: Network, node: Node) -> Iterator[str]:
 def _units(network: Network, node: Node) -> tuple[str, ...]:
     units = (
         unit
-        for service in _services_on(network, node)
+        for service in _placed(network)[node.name]
         if _paths_of(service, network, node)
         for unit in service.units(network, node)
     )
