@@ -24,8 +24,8 @@ from goldentooth.applied import (
     manifest_bytes,
 )
 from goldentooth.artifact import Artifact, diff_texts
-from goldentooth.compare.secrets import conceal, mask, unknown_words
-from goldentooth.drift import DriftState, HostDrift, Item
+from goldentooth.compare.secrets import conceal, mask, redact, unknown_words
+from goldentooth.drift import DriftState, HostDrift, Item, known_secrets
 from goldentooth.host import judge_line
 from goldentooth.model import Network, Node
 from goldentooth.services import Service
@@ -214,6 +214,14 @@ class Sources:
         public = "\n".join(artifact.text for artifact in self.artifacts.values())
         return unknown_words(public, "\n".join([*(text for _, text in kept), *live]))
 
+    def without_secrets(self, diff: str, *records: Baseline | None) -> str:
+        """Return ``diff`` without what the host was given as secrets, wherever it stands by now."""
+        if not diff:
+            return diff
+        values = [known_secrets(self.artifacts, self.files, record) for record in records]
+        public = (artifact.text for artifact in self.artifacts.values())
+        return redact(diff, frozenset().union(*values), public)
+
     def is_file(self, item: Item) -> bool:
         """Tell whether ``item`` is a file; else it is a running state."""
         applied = self.baseline.files if self.baseline else {}
@@ -347,7 +355,8 @@ def _kept_diff(path: str, target: Baseline, sources: Sources) -> str:
     shown = conceal if hidden else partial(mask, artifact.text if artifact else "")
     wanted = shown(_text_of(target.copies[path]))
     before = shown(_text(live)) if live else None
-    return diff_texts(before, wanted, path.lstrip("/"))
+    diff = diff_texts(before, wanted, path.lstrip("/"))
+    return sources.without_secrets(diff, target, sources.baseline)
 
 
 def _of(service: str, changes: Iterable[Change]) -> set[str]:
@@ -373,6 +382,7 @@ def _change(item: Item, sources: Sources, *, overwrite: bool) -> Change | None:
     if action in {Action.CHANGE, Action.CREATE, Action.REMOVE}:
         applied = sources.baseline.files.get(item.subject) if sources.baseline else None
         diff = _diff(item.subject, artifact, live, is_secret=bool(applied and applied.secrets))
+        diff = sources.without_secrets(diff, sources.baseline)
     return Change(
         action, item.service, item.subject, detail or item.detail, diff, _hash(live), artifact
     )

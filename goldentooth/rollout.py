@@ -648,10 +648,10 @@ def _finish_router(entry: Entry, fleet: Fleet, journal: Writer) -> dict[str, str
         if step.is_lost:
             found[host] = f"{_NOT_KNOWN}: {step.reason}"
         else:
-            event = words.ROLLED_BACK if step.is_done else "aborted"
-            journal.write(entry.deployment, event, host)
+            ended = words.ROLLED_BACK if step.is_done else "aborted"
+            journal.write(entry.deployment, ended, host)
             # what could not be put back of it, such as a password that nobody knows any more
-            found[host] = f"{event}; {step.reason}" if step.is_done and step.reason else event
+            found[host] = f"{ended}; {step.reason}" if step.is_done and step.reason else ended
     return found
 
 

@@ -429,3 +429,14 @@ def test_words_that_any_intended_file_has_in_the_open_are_quoted(network: Networ
     live = {HAPROXY_CFG: "password hunter2old\nfrontend fenn\n"}
 
     assert planned(network, [secret, other], live).hidden == {"hunter2old"}
+
+
+def test_a_secret_that_was_moved_in_a_file_is_not_in_the_plan(network: Network) -> None:
+    old = intended("password ${env:PASSWORD}\ndescription dalt\n")
+    live = {HAPROXY_CFG: f"password another-one\nlink to dalt-{CANARY} and more\n"}
+
+    plan = planned(network, [old], live, [old], overwrite=True)
+
+    assert actions(plan) == {HAPROXY_CFG: "change"}
+    assert CANARY not in json.dumps(Plan((plan,), STARTED, 1.0).to_dict())
+    assert "another-one" not in plan.changes[0].diff
