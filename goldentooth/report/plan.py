@@ -205,9 +205,10 @@ class DeployReport:
 
     @property
     def status(self) -> int:
-        """Exit status: 0 if every host is as planned, else 2."""
+        """Exit status: 0 if every host is as planned and it came to its end, else 2."""
         good = {CONFIRMED, UNCHANGED}
-        return 0 if all(outcome.word in good for outcome in self.outcomes) else 2
+        is_good = all(outcome.word in good for outcome in self.outcomes)
+        return 0 if is_good and not self.stopped else 2
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON takes it; the format is versioned."""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,10 @@ ONE, TWO = "/etc/toy/one.conf", "/etc/toy/two.conf"
 LIVE = "/run/toy"
 ACTIVATE = f"cat /etc/toy/*.conf >{LIVE}.new && mv {LIVE}.new {LIVE}"
 CHECK = f"cat /etc/toy/*.conf | cmp - {LIVE}"
+
+
+VERSIONS = count(1)
+"""Of all plays: what one intends no other has put on a host already."""
 
 
 @contextmanager
@@ -129,7 +134,7 @@ class Drill:
 
     def change(self) -> None:
         """Intend the next version of the two files."""
-        self.version += 1
+        self.version = next(VERSIONS)
         for path in (ONE, TWO):
             if path in self.spec["files"]:
                 self.spec["files"][path]["text"] = f"{path} version {self.version}\n"
