@@ -6,11 +6,14 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Interface, IPv4Network
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from goldentooth.check import Output, UnreadableError
 from goldentooth.errors import Location
 from goldentooth.model import Network, Node
+
+if TYPE_CHECKING:
+    from goldentooth.services import Service
 
 _ADDRESSES = "ip -j address show"
 _ROUTES = "ip -j -4 route show"
@@ -79,6 +82,13 @@ class Mismatch:
 def discovery_commands(packages: Iterable[str]) -> tuple[str, ...]:
     """Return what to run on a host; ``packages`` are those whose versions are wanted."""
     return (_ADDRESSES, _ROUTES, _SYSTEM, *_versions(packages))
+
+
+def host_commands(network: Network, node: Node, services: Iterable[Service]) -> tuple[str, ...]:
+    """Return what to run on ``node``, which has ``services``; a sudo list has it to the letter."""
+    return discovery_commands(
+        package.name for service in services for package in service.needs(network, node).packages
+    )
 
 
 def _versions(packages: Iterable[str]) -> tuple[str, ...]:

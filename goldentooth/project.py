@@ -451,7 +451,7 @@ class Project:
         Raises:
             UsageError: if the selection is empty or names what is not there.
         """
-        from goldentooth.discovery import appliance_commands, discovery_commands
+        from goldentooth.discovery import appliance_commands, host_commands
         from goldentooth.report.discovery import DiscoveryReport, HostDiscovery
         from tasks.discover import discover_host
 
@@ -459,11 +459,10 @@ class Project:
         commands = {
             node.name: appliance_commands()
             if node.is_opnsense
-            else discovery_commands(
-                package.name
-                for service in self.services()
-                if node in service.hosts(self.network)
-                for package in service.needs(self.network, node).packages
+            else host_commands(
+                self.network,
+                node,
+                (service for service in self.services() if node in service.hosts(self.network)),
             )
             for node in self.network.nodes.values()
         }

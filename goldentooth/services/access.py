@@ -16,7 +16,7 @@ from functools import lru_cache
 from goldentooth.activation import Activation
 from goldentooth.artifact import Draft, Judge, Scope
 from goldentooth.check import Check, Outcome, Output, passes
-from goldentooth.discovery import discovery_commands
+from goldentooth.discovery import host_commands
 from goldentooth.errors import RenderError
 from goldentooth.host import ALLOWED, INSTALLED, installed_program, judge_line
 from goldentooth.model import Network, Node
@@ -157,8 +157,7 @@ def _reads(network: Network, node: Node) -> Iterator[str]:
         is_deployed = bool(_paths_of(service, network, node))
         for observation in observations(service, network, node, is_deployed=is_deployed):
             yield from observation.reads()
-    packages = (p.name for service in services for p in service.needs(network, node).packages)
-    yield from discovery_commands(packages)
+    yield from host_commands(network, node, services)
 
 
 def _activations(network: Network, node: Node) -> Iterator[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from goldentooth.artifact import Scope
 from goldentooth.check import Output, State, judge_all
-from goldentooth.discovery import discovery_commands
+from goldentooth.discovery import host_commands
 from goldentooth.errors import FactsError
 from goldentooth.host import ALLOWED, INSTALLED, installed_program
 from goldentooth.model import Network
@@ -73,11 +73,7 @@ def test_every_read_of_what_is_observed_there_is_listed(site: Site, network: Net
             for observation in observations(service, network, node, is_deployed=service in deployed)
             for read in observation.reads()
         }
-        reads |= set(
-            discovery_commands(
-                package.name for each in present for package in each.needs(network, node).packages
-            )
-        )
+        reads |= set(host_commands(network, node, present))
         assert len(reads) > 4
         assert reads <= set(lines(site, name))
     assert "systemctl is-active haproxy.service" in lines(site, "allyrion")
