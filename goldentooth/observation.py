@@ -7,12 +7,17 @@ An observation is what a check is, for drift: :meth:`Observation.reads` are comm
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from goldentooth.check import Output, UnreadableError
 from goldentooth.transports import HostFile
+
+if TYPE_CHECKING:
+    from goldentooth.model import Network, Node
+    from goldentooth.services import Service
 
 
 @dataclass(frozen=True)
@@ -125,3 +130,18 @@ class UnitsEnabled(Observation):
             return None
         told = ", ".join(line for line in found if not line.endswith(" enabled"))
         return Difference(Verdict.DRIFT, f"{told}: it does not start at boot", wanted, found)
+
+
+def observations(
+    service: Service, network: Network, node: Node, *, is_deployed: bool
+) -> Iterator[Observation]:
+    """Yield what is read of a service on a host.
+
+    Its units are ours to judge only if files of it ``is_deployed`` there: on Kubernetes nodes FRR
+    is a stand-in of the twin's.
+    """
+    has_daemon = any(each.kind != "set" for each in service.activate(network, node))
+    is_judged = is_deployed and node.platform == "linux" and has_daemon
+    if is_judged and (units := service.units(network, node)):
+        yield UnitsActive(service.name, units)
+    yield from service.observe(network, node)

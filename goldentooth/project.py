@@ -361,13 +361,13 @@ class Project:
             UsageError: if the selection is empty or names what is not there.
             RenderError: if what is intended cannot be made.
         """
-        from goldentooth.report.drift import DriftReport
-        from goldentooth.survey import as_drift
-
         started, clock = datetime.now(UTC), monotonic()
         surveys = self.survey(
             hosts=hosts, groups=groups, services=services, workers=workers, processors=processors
         )
+        from goldentooth.report.drift import DriftReport  # not before hosts are connected to
+        from goldentooth.survey import as_drift
+
         return DriftReport(as_drift(surveys), started, monotonic() - clock)
 
     def survey(
@@ -387,13 +387,12 @@ class Project:
         """
         from concurrent.futures import ThreadPoolExecutor
 
-        from goldentooth.survey import host_intents, surveyed
         from tasks.collect import collect_host
         from tasks.connection import load_transport
 
         chosen = self.services(services)
         nornir = prepared(self.select(hosts, groups), workers)
-        router = self._router_access(nornir, chosen)
+        router = self.router_access if self._has_router(nornir, chosen) else None
         placed = {node for service in chosen for node in service.hosts(self.network)}
         has_way = {node.name for node in placed if router or not node.is_opnsense}
         read = nornir.filter(filter_func=lambda host: host.name in has_way)
@@ -401,6 +400,8 @@ class Project:
             raise UsageError("nothing is deployed to these hosts by these services")
 
         def intend() -> Mapping[str, HostIntent]:
+            from goldentooth.survey import host_intents
+
             return host_intents(self.network, chosen, self._made(nornir, chosen, stop))
 
         with stop_on_interrupt() as stop, ThreadPoolExecutor(1) as aside:
@@ -417,6 +418,8 @@ class Project:
             )
             intents.result()
         nornir.close_connections(on_failed=True)
+        from goldentooth.survey import surveyed
+
         return {name: surveyed(name, outcome[name]) for name in read.inventory.hosts}
 
     def router_access(self) -> RouterAccess:
@@ -430,13 +433,14 @@ class Project:
         bounds = Bounds.of(self.config.user_defined)
         return RouterAccess(self.network, self.folder, record, bounds, Secrets(self.folder))
 
-    def _router_access(self, nornir: Nornir, chosen: Sequence[Service]) -> RouterAccess | None:
-        """Return the way to the router, if it is an OPNsense box and among what is chosen."""
+    def _has_router(self, nornir: Nornir, chosen: Sequence[Service]) -> bool:
+        """Whether the router is an OPNsense box and among what is chosen."""
         router = self.network.router
-        if not router.is_opnsense or router.name not in nornir.inventory.hosts:
-            return None
-        is_chosen = any(service.name == "opnsense" for service in chosen)
-        return self.router_access() if is_chosen else None
+        return (
+            router.is_opnsense
+            and router.name in nornir.inventory.hosts
+            and any(service.name == "opnsense" for service in chosen)
+        )
 
     def discover(
         self,

@@ -15,11 +15,14 @@ import re
 from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from ssl import SSLContext, create_default_context
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, urlsplit
 
 from goldentooth.errors import GoldentoothError
 from goldentooth.values import SECRET_REFERENCE
+
+if TYPE_CHECKING:
+    from goldentooth.https import Reply
 
 REDACTED = "(secret)"
 """What stands in a text where a secret's value was."""
@@ -28,6 +31,7 @@ LONGEST = 64 * 1024
 """Bytes of the largest secret that is read."""
 
 _VAULT_SECONDS = 10.0
+_VAULT_LIMIT = 16 * 1024 * 1024
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _WORD = re.compile(r"[^\s\"'`,;:{}\[\]()=]+")
 _SYNTAX = re.compile(r"[^A-Za-z0-9._:/+=@%,~^*()\[\]&|<>?!$-]")
@@ -194,7 +198,7 @@ class Secrets:
 
     def _read_vault(self, reference: str, mount: str, path: str) -> Mapping[str, Any]:
         """Read one secret (Vault API documentation, KV secrets engine version 2, read)."""
-        import httpx
+        from goldentooth.https import HttpsClient, HttpsError
 
         address, token = (
             self._environ.get(name, "").strip() for name in ("VAULT_ADDR", "VAULT_TOKEN")
@@ -210,17 +214,19 @@ class Secrets:
         headers = {"X-Vault-Token": token, "X-Vault-Request": "true"}
         if namespace := self._environ.get("VAULT_NAMESPACE"):
             headers["X-Vault-Namespace"] = namespace
-        url = f"{address.rstrip('/')}/v1/{quote(mount)}/data/{quote(path)}"
         try:
-            with httpx.Client(
-                verify=self._trust(reference), timeout=_VAULT_SECONDS, trust_env=False
-            ) as client:
-                answer = client.get(url, headers=headers)
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
+            with HttpsClient(address, self._trust(reference), headers, _VAULT_SECONDS) as client:
+                answer = client.ask(
+                    "GET",
+                    f"/v1/{quote(mount)}/data/{quote(path)}",
+                    silence_seconds=_VAULT_SECONDS,
+                    seconds=_VAULT_SECONDS,
+                    limit=_VAULT_LIMIT,
+                )
+        except (HttpsError, ValueError) as error:
             raise SecretError(
                 reference,
-                f"Vault at {address} cannot be asked: {redact(reason, (token,))}",
+                f"Vault at {address} cannot be asked: {redact(str(error), (token,))}",
                 "check VAULT_ADDR, and VAULT_CACERT if its certificate is of a CA of your own",
             ) from None
         return _fields(reference, answer)
@@ -274,19 +280,19 @@ def _refuse_unusable(reference: str, value: str) -> None:
         )
 
 
-def _fields(reference: str, answer: Any) -> Mapping[str, Any]:
-    """Return the fields of a secret from Vault's answer, an ``httpx.Response``."""
+def _fields(reference: str, answer: Reply) -> Mapping[str, Any]:
+    """Return the fields of a secret from Vault's answer."""
     remedies = {
         403: "the token has no right to read it, or has expired: vault token lookup",
         404: "there is no such secret, or the engine at that mount is not KV version 2",
         503: "Vault is sealed: vault operator unseal",
     }
-    status = answer.status_code
+    status = answer.status
     if status != 200:
         remedy = remedies.get(status, "look into Vault's log")
         raise SecretError(reference, f"Vault answers with status {status}", remedy)
     try:
-        fields = answer.json()["data"]["data"]
+        fields = json.loads(answer.content)["data"]["data"]
     except (ValueError, KeyError, TypeError):
         fields = None
     if not isinstance(fields, dict):

@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
+from goldentooth.applied import FOLDER
 from goldentooth.artifact import Artifact, Scope
-from goldentooth.drift import Collected, DriftState, HostDrift, HostIntent
-from goldentooth.errors import RenderError
-from goldentooth.observation import Observation, UnitsActive
+from goldentooth.check import Output, UnreadableError
+from goldentooth.drift import Collected, DriftState, HostDrift, HostIntent, judge_host
+from goldentooth.errors import (
+    AuthenticationError,
+    HostKeyError,
+    PrivilegeError,
+    RenderError,
+    TooSlowError,
+    TransportError,
+)
+from goldentooth.observation import observations
+from goldentooth.transports import Transport
+from goldentooth.transports.files import parse_files
 
 if TYPE_CHECKING:
     from goldentooth.model import Network, Node
     from goldentooth.opnsense.standing import RouterSurvey
     from goldentooth.report.render import HostRender
     from goldentooth.services import Service
+
+_ROLLED_BACK = f"{FOLDER}/rolled-back"
+
+_STATES: tuple[tuple[type[Exception], DriftState], ...] = (
+    (HostKeyError, DriftState.WRONG_KEY),
+    (AuthenticationError, DriftState.REFUSED),
+    (PrivilegeError, DriftState.NOT_PERMITTED),
+    (TooSlowError, DriftState.TOO_SLOW),
+    (TransportError, DriftState.UNREACHABLE),
+    (UnreadableError, DriftState.UNREADABLE),
+)
 
 
 @dataclass(frozen=True)
@@ -74,19 +97,33 @@ def _intent(
     )
 
 
-def observations(
-    service: Service, network: Network, node: Node, *, is_deployed: bool
-) -> Iterator[Observation]:
-    """Yield what is read of a service on a host.
+def survey_host(intent: HostIntent, transport: Transport | TransportError) -> HostSurvey:
+    """Read a host in one exec and judge it; ``transport`` may be why there is none."""
+    collect = " ".join(("@collect", *map(quote, intent.paths)))
+    commands = (collect, *intent.commands)
+    try:
+        if isinstance(transport, TransportError):
+            raise transport
+        outputs = dict(zip(commands, transport.gather(commands), strict=True))
+        collected = _collected(outputs, collect)
+    except (TransportError, UnreadableError) as error:
+        state = next(state for kind, state in _STATES if isinstance(error, kind))
+        drift = HostDrift(intent.host, state=state, reason=str(error))
+        return HostSurvey(drift, None, intent.artifacts)
+    return HostSurvey(judge_host(intent, collected), collected, intent.artifacts)
 
-    Its units are ours to judge only if files of it ``is_deployed`` there: on Kubernetes nodes FRR
-    is a stand-in of the twin's.
-    """
-    has_daemon = any(each.kind != "set" for each in service.activate(network, node))
-    is_judged = is_deployed and node.platform == "linux" and has_daemon
-    if is_judged and (units := service.units(network, node)):
-        yield UnitsActive(service.name, units)
-    yield from service.observe(network, node)
+
+def _collected(outputs: Mapping[str, Output], collect: str) -> Collected:
+    """Part the answer into the host's files and its record of what was applied."""
+    found = parse_files(outputs[collect])
+    record = {
+        path: file.content
+        for path, file in found.items()
+        if path.startswith(f"{FOLDER}/") and file is not None
+    }
+    rolled_back = record.pop(_ROLLED_BACK, b"").decode(errors="replace").strip()
+    files = {path: file for path, file in found.items() if not path.startswith(f"{FOLDER}/")}
+    return Collected(files, record, outputs, rolled_back)
 
 
 def surveyed(name: str, results: Any) -> HostSurvey:

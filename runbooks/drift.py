@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from goldentooth.project import Project
     from goldentooth.report.drift import DriftReport
 
+FORMATS = ("table", "json", "junit", "prometheus", "html")
 SCHEDULED_SECONDS = 900.0
 
 
 def parser() -> ArgumentParser:
     """Return the verb's argument parser."""
-    from goldentooth.report.drift import FORMATS
     from runbooks.options import (
         add_output,
         add_selectors,

@@ -72,7 +72,7 @@ class RouterAccess:
 
     def connect(self) -> OpnsenseTransport:
         """Return the way to the router; nothing has been asked of it yet."""
-        from goldentooth.transports.opnsense import OpnsenseTransport  # httpx: a tenth of a second
+        from goldentooth.transports.opnsense import OpnsenseTransport
 
         return OpnsenseTransport.to_router(self.network, self.secrets, self.folder, self.bounds)
 

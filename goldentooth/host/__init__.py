@@ -1,6 +1,7 @@
 """The program that a host runs for this project, in POSIX sh.
 
-``batch.sh`` answers many commands in one go; ``deploy.sh`` has the verbs of a deployment.
+``batch.sh`` answers many commands in one go; the verbs that read files are in ``read.sh``, those
+of a deployment in ``deploy.sh``; ``base.sh`` is what they share.
 """
 
 from __future__ import annotations
@@ -21,10 +22,14 @@ ALLOWED = "/etc/goldentooth/allowed"
 
 
 @cache
+def _text(*names: str) -> str:
+    folder = Path(__file__).parent
+    return "".join((folder / f"{name}.sh").read_text() for name in names)
+
+
 def program() -> str:
     """Return the program's text, which ends with nothing run: call ``main``."""
-    folder = Path(__file__).parent
-    return "".join((folder / name).read_text() for name in ("batch.sh", "deploy.sh"))
+    return _text("base", "batch", "read", "deploy")
 
 
 def judge_line(path: str, judge: Judge) -> str:
@@ -36,9 +41,14 @@ def judge_line(path: str, judge: Judge) -> str:
     )
 
 
-def sent_program() -> str:
-    """Return the program as it is sent to a host for root, who may do anything anyway."""
-    return f'{program()}\nmain "$@"\n'
+def sent_program(*, reads_only: bool = False) -> str:
+    """Return the program as it is sent to a host for root, who may do anything anyway.
+
+    With ``reads_only`` it has no verb that changes something: half of what drift takes on a host
+    is shells that read their program.
+    """
+    text = _text("base", "batch", "read") if reads_only else program()
+    return f'{text}\nmain "$@"\n'
 
 
 def installed_program() -> str:
@@ -50,5 +60,5 @@ def installed_program() -> str:
 @cache
 def deployment_program() -> str:
     """Return what a host keeps to go back by itself: ``sh program rollback …``."""
-    verbs = (Path(__file__).parent / "deploy.sh").read_text()
+    verbs = _text("base", "deploy")
     return f'{verbs}\nname=$1\nshift\n"verb_$name" "$@"\n'

@@ -16,14 +16,17 @@ umask 022
 protocol=1
 output_limit=67108864 # bytes of standard output that are answered of one command
 error_limit=65536
+most_at_once=32
 allowed= # the list of what may be run; none: anything
-newline='
-'
 
 # main: answer the request. main VERB WORDS: do that alone.
 main() {
     load_list
-    if [ "$#" -eq 0 ]; then serve; else call_verb "$@"; fi
+    case ${1-} in
+        '') serve ;;
+        aside) shift && aside "$@" ;;
+        *) call_verb "$@" ;;
+    esac
 }
 
 # -- a request ---------------------------------------------------------------------------
@@ -35,20 +38,7 @@ serve() {
     trap 'exit 1' HUP INT TERM PIPE
     open_folder
     index=0
-    running=0
-    answered=0
-    while [ "$index" -lt "$count" ]; do
-        receive
-        if [ "$way" = gather ]; then
-            answer_until 7
-            aside &
-            running=$((running + 1))
-        else
-            in_turn
-        fi
-        index=$((index + 1))
-    done
-    answer_until 0
+    if [ "$way" = gather ]; then gather; else run_in_turn; fi
     printf '\n%s done\n' "$mark"
 }
 
@@ -59,9 +49,6 @@ open_folder() {
     done
     [ -d "${folder-}" ] || broken "no folder in memory can be written"
     trap 'wait; rm -rf "$folder"' EXIT
-    [ "$way" = gather ] || return 0
-    mkfifo "$folder/ended" || broken "$folder cannot be written"
-    exec 8<>"$folder/ended" # the index of each command that has ended, a line each
 }
 
 receive() {
@@ -78,8 +65,6 @@ receive() {
         head -c "$size" >"$input" || broken "$folder cannot hold what was sent"
     fi
     read -r part && [ "$part" = end ] || exit 1 # it broke off: do nothing by halves
-    refused=
-    may_run || refused=refused
 }
 
 broken() {
@@ -87,100 +72,170 @@ broken() {
     exit 1
 }
 
-# -- a command ---------------------------------------------------------------------------
+# -- commands side by side ---------------------------------------------------------------
 
-# Several at a time: each into files, whose size the kernel bounds, so that no process is
-# needed for it.
-aside() {
-    ulimit -f $((output_limit / 512 + 1))
-    start_clock
-    attempt >"$folder/$index.out" 2>"$folder/$index.said"
-    status=$?
-    conclude
-    echo "$index" >&8
+gather() {
+    bound=
+    while [ "$index" -lt "$count" ]; do
+        receive
+        if [ "$seconds" != "$bound" ] || [ "$#" -ge $((3 * most_at_once)) ]; then
+            side_by_side "$@"
+            set --
+            bound=$seconds
+        fi
+        set -- "$@" "$index" "$input" "$line"
+        index=$((index + 1))
+    done
+    side_by_side "$@"
 }
 
-# Answers what has ended, until no more than $1 run. All that is ready in one go: most reads take
-# less time than to start a process for the answer of each.
-answer_until() {
-    most=$1
-    while [ "$running" -gt "$most" ]; do
-        read -r one <&8
-        set -- "$folder"/*.end
-        ready=$(($# - answered))
-        set --
-        while set -- "$@" "$one" && [ "$#" -lt "$ready" ]; do read -r one <&8; done
-        answer "$@"
-        answered=$((answered + $#))
-        running=$((running - $#))
+# side_by_side INDEX INPUT LINE ...: run the commands under one clock, answer each when it ends.
+side_by_side() {
+    [ "$#" -gt 0 ] || return 0
+    start_clock
+    timeout -k 1 "$bound" /bin/sh -c "$program" goldentooth-host aside "$mark" "$folder" "$@" |
+        answer_what_ends "$1" || exit 1
+    read -r answered <"$folder/answered" || broken "$folder is full"
+    while [ "$#" -gt 0 ]; do
+        case " $answered " in
+            *" $1 "*) ;;
+            *) was_ended "$bound" && conclude "$1" 137 late && answer "$1" || broken "$folder is full" ;;
+        esac
+        shift 3
     done
 }
 
-# One at a time: through pipes, since a command that changes something may write large files.
-# A daemon that it leaves behind may hold the pipes open; so they have an end in time too.
+# The commands' processes, in a group that timeout(1) ends. They write into files, whose size the
+# kernel bounds, so that no process is needed for it.
+aside() {
+    mark=$1
+    folder=$2
+    shift 2
+    exec 8>&1 >/dev/null # for the index of each command that has ended, a line each
+    ulimit -f $((output_limit / 512 + 1))
+    trap : TERM # the shell stays until its commands have ended; those that do not are killed
+    while [ "$#" -gt 0 ]; do
+        run_aside "$@" &
+        shift 3
+    done
+    until wait; do :; done
+}
+
+run_aside() {
+    trap - TERM
+    line=$3
+    input=$2
+    begin "$1"
+    attempt >>"$folder/$1.out" 2>"$folder/$1.said" 8>&-
+    conclude "$1" "$?" "$refused" && echo "$1" >&8
+}
+
+# answer_what_ends ANSWERED: answer all that is ready in one go, since most reads take less time
+# than to start a process for the answer of each.
+answer_what_ends() {
+    before=$1
+    answered=
+    while read -r one; do
+        set -- "$folder"/*.end
+        ready=$(($# - before))
+        set -- "$one"
+        while [ "$#" -lt "$ready" ] && read -r one; do set -- "$@" "$one"; done
+        before=$((before + $#))
+        answered="$answered $*"
+        answer "$@"
+    done
+    echo "$answered" >"$folder/answered"
+}
+
+# -- commands in turn --------------------------------------------------------------------
+
+run_in_turn() {
+    while [ "$index" -lt "$count" ]; do
+        receive
+        in_turn
+        index=$((index + 1))
+    done
+}
+
+# Through pipes, since a command that changes something may write large files. A daemon that it
+# leaves behind may hold the pipes open; so they have an end in time too.
 in_turn() {
     start_clock
+    begin "$index"
     {
         {
-            attempt 2>&3 3>&-
-            echo "$?" >"$folder/$index.status"
-        } | cut_off "$output_limit" >"$folder/$index.out" 3>&-
+            attempt within "$seconds" 2>&3 3>&-
+            echo "$?" "$refused" >"$folder/$index.status"
+        } | cut_off "$output_limit" >>"$folder/$index.out" 3>&-
     } 3>&1 | cut_off "$error_limit" >"$folder/$index.said"
-    read -r status <"$folder/$index.status" || status=125
-    conclude
-    answer "$index"
+    read -r status ending <"$folder/$index.status" || status=125
+    case $status in 124 | 137) was_ended "$seconds" && ending=late ;; esac
+    conclude "$index" "$status" "$ending" && answer "$index" || broken "$folder is full"
+}
+
+# within SECONDS WORDS: a verb needs a shell of its own, which timeout(1) can end.
+within() {
+    bound=$1
+    shift
+    [ "$1" != call_verb ] || { shift && set -- /bin/sh -c "$program" goldentooth-host "$@"; }
+    timeout -k 1 "$bound" "$@"
 }
 
 cut_off() {
     timeout -k 1 "$((${seconds%%.*} + 2))" /bin/sh -c \
-        'ulimit -f "$1"; cat; exec cat >/dev/null' sh "$(($1 / 512 + 1))" 2>/dev/null 8<&-
+        'ulimit -f "$1"; cat; exec cat >/dev/null' sh "$(($1 / 512 + 1))" 2>/dev/null
 }
 
+# -- a command ---------------------------------------------------------------------------
+
+# attempt [WRAPPER...]: do $line, with $input to read; $refused says whether that may not be.
 attempt() {
-    if [ -n "$refused" ]; then
+    refused=
+    if ! may_run; then
+        refused=refused
         echo "not in $allowed on this host: deploy the access service, or connect as root" >&2
         return 126
     fi
     set -f
     case $line in
         # shellcheck disable=SC2086  # words
-        @*) set -- "$program" goldentooth-host ${line#@} ;;
-        *) set -- "$line" ;;
+        @*) set -- "$@" call_verb ${line#@} ;;
+        *) set -- "$@" /bin/sh -c "$line" ;;
     esac
-    timeout -k 1 "$seconds" /bin/sh -c "$@" <"$input" 8<&-
-}
-
-# Puts between marks what a command has said, and how it ended.
-conclude() {
-    printf '\n%s out %s\n' "$mark" "$index" >"$folder/$index.is-out"
-    printf '\n%s err %s\n' "$mark" "$index" >"$folder/$index.is-err"
-    true >"$folder/$index.err"
-    [ ! -s "$folder/$index.said" ] ||
-        head -c "$error_limit" "$folder/$index.said" >"$folder/$index.err"
-    ending=$refused
-    case $status in 124 | 137) was_ended && ending=late ;; esac
-    printf '\n%s end %s %s %s\n' "$mark" "$index" "$status" "$ending" >"$folder/$index.end"
-}
-
-# Says what has been concluded of the commands with these indices.
-answer() {
-    for each; do
-        [ -s "$folder/$each.end" ] || broken "$folder is full"
-        shift
-        set -- "$@" "$folder/$each.is-out" "$folder/$each.out" \
-            "$folder/$each.is-err" "$folder/$each.err" "$folder/$each.end"
-    done
-    cat "$@" || exit 1
+    set +f
+    "$@" <"$input"
 }
 
 start_clock() {
     read -r began _ </proc/uptime
 }
 
-# Whether its time was over; timeout's statuses alone could be the command's own.
+# was_ended SECONDS: whether so much time is over; timeout's statuses could be the command's own.
 was_ended() {
     read -r now _ </proc/uptime
-    [ $((${now%%.*} - ${began%%.*})) -ge "${seconds%%.*}" ]
+    [ $((${now%%.*} - ${began%%.*})) -ge "${1%%.*}" ]
+}
+
+# begin INDEX, conclude INDEX STATUS ENDING: put between marks what a command says, and how it ended.
+begin() {
+    printf '\n%s out %s\n' "$mark" "$1" >"$folder/$1.out"
+}
+
+conclude() {
+    {
+        printf '\n%s err %s\n' "$mark" "$1" &&
+            { [ ! -s "$folder/$1.said" ] || head -c "$error_limit" "$folder/$1.said"; } &&
+            printf '\n%s end %s %s %s\n' "$mark" "$1" "$2" "$3"
+    } >"$folder/$1.end"
+}
+
+# answer INDEX...: say what has been concluded.
+answer() {
+    for each; do
+        shift
+        set -- "$@" "$folder/$each.out" "$folder/$each.end"
+    done
+    cat "$@" || exit 1
 }
 
 # -- what may be done --------------------------------------------------------------------
@@ -220,7 +275,7 @@ may_read() {
 # -- verbs: `@NAME WORDS` calls verb_NAME with the words, in a shell of its own ----------
 
 # Others, such as @routes, are activations: what they are given has been looked at by @stage.
-call_verb() {
+call_verb() (
     case $1 in
         files | write | collect | history | record | pristine) ;;
         lock | unlock | stage | backup | abort | arm | swap | activate | confirm | adopt | rollback) ;;
@@ -229,40 +284,5 @@ call_verb() {
     verb=verb_$1
     shift
     "$verb" "$@"
-}
+)
 
-# Prints the files, one name a line of input, as a tar archive. A name that ends in a slash is
-# a folder with all that is in it. What is not there is left out.
-verb_files() {
-    while IFS= read -r path; do
-        if ! may_read "$path"; then
-            echo "tar: $path: Cannot open: not in $allowed on this host" >&2
-        elif [ -e "$path" ] || [ -L "$path" ]; then
-            case $path in
-                */) find "$path" -print0 ;;
-                *) printf '%s\0' "$path" ;;
-            esac
-        fi
-    done | tar -c -f - --format=pax --pax-option=delete=atime,delete=ctime -P --no-recursion \
-        --hard-dereference --quoting-style=literal --null --verbatim-files-from -T -
-}
-
-# Writes a file whole or not at all: beside it, under a name that no `*` matches, synced, renamed.
-# Its first three lines of input are path, user:group and mode; the rest is the file.
-verb_write() {
-    set -eu
-    IFS= read -r path
-    IFS= read -r owner
-    IFS= read -r mode
-    [ -z "$allowed" ] || is_listed "@file $path $owner $mode" || { echo "not in $allowed on this host" >&2 && exit 126; }
-    parent=${path%/*}/
-    mkdir -p "$parent"
-    trap 'rm -f "${new-}"' EXIT
-    new=$(mktemp "$parent.${path##*/}.XXXXXX")
-    cat >"$new"
-    chown "$owner" "$new"
-    chmod "$mode" "$new"
-    sync "$new"
-    mv -fT "$new" "$path"
-    sync "$parent"
-}

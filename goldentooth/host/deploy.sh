@@ -15,23 +15,11 @@
 # Plan: a line a file, fields apart by tabs: put|remove, path, owner, mode, and the SHA-256 of what
 # is there now, or `absent`: a file that has moved since the plan was made stops the swap.
 
-state=${GOLDENTOOTH_STATE:-/var/lib/goldentooth}
 installed=/usr/local/sbin/goldentooth-host
 tab='	'
-newline='
-'
 kept=10
 boot_unit=goldentooth-rollback-boot.service
 timer=goldentooth-rollback
-
-complain() { echo "$*" >&2; }
-
-# may LINE: a user who came by sudo may only do what root has listed.
-may() {
-  [ -n "${allowed-}" ] || return 0
-  case $1 in *"$newline"*) return 1 ;; esac
-  is_listed "$1"
-}
 
 hash_of() { # PATH
   if [ -L "$1" ]; then
@@ -72,34 +60,29 @@ end_step() {
 
 seconds_since_boot() { cut -d. -f1 </proc/uptime; }
 
-# -- reading ----------------------------------------------------------------------------
+# -- one file ---------------------------------------------------------------------------
 
-# @collect PATH...: a tar of PATHs, of the record and of what the record names. A PATH that ends
-# with a slash stands for the files in that folder.
-verb_collect() {
-  for path; do
-    may "@path $path" || may "@read $path" ||
-      { complain "$path is not among the paths of $allowed"; return 77; }
-  done
-  {
-    for path; do
-      case $path in
-        */) [ ! -d "$path" ] || find "${path%/}" -mindepth 1 -maxdepth 1 ! -type d -print0 ;;
-        *)
-          printf '%s\0' "$path"
-          # of a file that says it is empty tar reads nothing, so it would not see an error
-          [ ! -f "$path" ] || [ -s "$path" ] || why=$(LC_ALL=C head -c 1 -- "$path" 2>&1 >/dev/null) ||
-            echo "tar: $path: Cannot read: ${why##*: }" >&2
-          ;;
-      esac
-    done
-    for path in "$state/applied/manifest.json" "$state/key" "$state/rolled-back"; do
-      [ ! -f "$path" ] || printf '%s\0' "$path"
-    done
-    [ ! -d "$state/applied/files" ] || find "$state/applied/files" -type f -printf '%p\0/%P\0'
-  } | sort -zu | LC_ALL=C tar --create --no-recursion --absolute-names --ignore-failed-read \
-    --warning=no-file-changed --null --verbatim-files-from --files-from=-
+# Writes a file whole or not at all: beside it, under a name that no `*` matches, synced, renamed.
+# Its first three lines of input are path, user:group and mode; the rest is the file.
+verb_write() {
+    set -eu
+    IFS= read -r path
+    IFS= read -r owner
+    IFS= read -r mode
+    [ -z "$allowed" ] || is_listed "@file $path $owner $mode" || { echo "not in $allowed on this host" >&2 && exit 126; }
+    parent=${path%/*}/
+    mkdir -p "$parent"
+    trap 'rm -f "${new-}"' EXIT
+    new=$(mktemp "$parent.${path##*/}.XXXXXX")
+    cat >"$new"
+    chown "$owner" "$new"
+    chmod "$mode" "$new"
+    sync "$new"
+    mv -fT "$new" "$path"
+    sync "$parent"
 }
+
+# -- the record -------------------------------------------------------------------------
 
 # @history: the kept deployments, newest last: name, state, when, by whom, and `same` if the record
 # after it is as before: what was put back was not another state.

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 FORMAT = "goldentooth-net/drift/1"
 
-FORMATS = ("table", "json", "junit", "prometheus", "html")
-
 
 @dataclass(frozen=True)
 class DriftReport:

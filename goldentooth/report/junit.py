@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-_NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that XML 1.0 cannot hold (§2.2)."""
+_NOT_XML = "[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+"""Characters that XML 1.0 cannot hold (§2.2); compiled when first used, since that takes 3 ms."""
 
 
 @dataclass(frozen=True)
@@ -44,4 +44,4 @@ def junit_xml(name: str, suites: Iterable[tuple[str, Iterable[Case]]]) -> str:
 
 
 def _xml(text: str) -> str:
-    return _NOT_XML.sub("?", text)
+    return re.sub(_NOT_XML, "?", text)

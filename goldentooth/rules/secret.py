@@ -29,7 +29,7 @@ _HARMLESS_EXTRAS = {
     *("agent_path", "client_host", "client_keys", "compression_algs", "config", "encryption_algs"),
     *("family", "host_key_alias", "kex_algs", "known_hosts", "local_addr", "mac_algs"),
     *("preferred_auth", "proxy_command", "server_host_key_algs", "signature_algs", "tunnel"),
-    # httpx
+    # HTTP clients
     *("base_url", "verify"),
 }
 """Arguments of connection plugins that are text and no secret; in lists, each item."""

@@ -21,9 +21,8 @@ from goldentooth.errors import RenderError
 from goldentooth.host import ALLOWED, INSTALLED, installed_program, judge_line
 from goldentooth.model import Network, Node
 from goldentooth.needs import Needs, Package
-from goldentooth.observation import Observation
+from goldentooth.observation import Observation, observations
 from goldentooth.services import Service, all_services
-from goldentooth.survey import observations
 
 VISUDO = Judge("visudo", ("visudo", "-c", "-q", "-f", "{file}"), package="sudo")
 """sudo's own check; a file that it refuses would lock every user of sudo out."""

@@ -91,28 +91,23 @@ class Haproxy:
 
 
 _ASK = (
-    "python3 -c 'import socket; s = socket.socket(socket.AF_UNIX); s.settimeout(5);"
-    ' s.connect("{socket}"); s.sendall(b"{question}\\n");'
-    ' print("".join(iter(lambda: s.recv(65536).decode(), "")), end="")\''
-)
-_INFO = (
-    "python3 -c 'import os, socket, time; s = socket.socket(socket.AF_UNIX); s.settimeout(5);"
-    f' s.connect("{_SOCKET}"); s.sendall(b"show info\\n");'
-    ' info = "".join(iter(lambda: s.recv(65536).decode(), ""));'
-    ' process = "/proc/" + info.split("\\nPid: ")[1].split()[0];'
+    "python3 -ISc 'import os, socket, time; s = socket.socket(socket.AF_UNIX); s.settimeout(5);"
+    f' s.connect("{_SOCKET}"); s.sendall(b"show servers state;show info\\n");'
+    ' told = "".join(iter(lambda: s.recv(65536).decode(), ""));'
+    ' process = "/proc/" + told.split("\\nPid: ")[1].split()[0];'
     ' ticks = int(open(process + "/stat").read().rpartition(")")[2].split()[19]);'
     " boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME);"
     f' files = filter(os.path.exists, ["{HAPROXY_CFG}"]);'
     " changed = max((os.stat(path).st_ctime for path in files), default=0);"
-    ' print(info + "Process_started:", boot + ticks / os.sysconf("SC_CLK_TCK"));'
+    ' print(told + "Process_started:", boot + ticks / os.sysconf("SC_CLK_TCK"));'
     ' print("File_changed:", changed)\''
 )
-"""What the process says of itself; when it started, from proc(5), and when its file last changed.
+"""The servers' state and what the process says of itself, with a blank line after each (management
+guide); then when it started, from proc(5), and when its file last changed.
 
 By the time of the inode's change: the file's own time goes along with `mv`, `cp -p` and `rsync`.
 Seconds since 1970, both.
 """
-_SERVERS = _ASK.format(socket=_SOCKET, question="show servers state")
 _SERVER_LINE = re.compile(r"^\s+server\s+(\S+)\s+([\d.]+):(\d+)", re.MULTILINE)
 
 
@@ -123,18 +118,15 @@ class HaproxyLoaded(Observation):
     subject = "HAProxy's process"
 
     def reads(self) -> tuple[str, ...]:
-        """What the process says of itself on its socket (management guide, "show info")."""
-        return (_INFO,)
+        """What the process says of itself on its socket."""
+        return (_ASK,)
 
     def compare(self, seen: Seen) -> Difference | None:
         """Compare the time of its start with that of the file's last change."""
-        if _is_silent(seen.outputs[_INFO]):
+        if _is_silent(seen.outputs[_ASK]):
             return Difference(Verdict.DRIFT, "nobody answers at its socket")
-        info = dict(
-            line.split(": ", 1)
-            for line in succeeded(seen.outputs, _INFO).text.splitlines()
-            if ": " in line
-        )
+        _, _, told = succeeded(seen.outputs, _ASK).text.partition("\n\n")
+        info = dict(line.split(": ", 1) for line in told.splitlines() if ": " in line)
         late = float(info["File_changed"]) - float(info["Process_started"])
         if late <= 0:
             return None
@@ -150,20 +142,20 @@ class HaproxyServers(Observation):
     subject = "HAProxy's servers"
 
     def reads(self) -> tuple[str, ...]:
-        """The servers' state (management guide, "show servers state")."""
-        return (_SERVERS,)
+        """The servers' state, from the process's socket."""
+        return (_ASK,)
 
     def compare(self, seen: Seen) -> Difference | None:
         """Compare names, addresses, weights and administrative states."""
-        if HAPROXY_CFG not in seen.expected or _is_silent(seen.outputs[_SERVERS]):
+        if HAPROXY_CFG not in seen.expected or _is_silent(seen.outputs[_ASK]):
             return None
         wanted = tuple(
             f"{name} {address}:{port} ready"
             for name, address, port in sorted(_SERVER_LINE.findall(seen.expected[HAPROXY_CFG]))
         )
-        lines = succeeded(seen.outputs, _SERVERS).text.splitlines()
-        columns = lines[1].removeprefix("# ").split()
-        servers = (dict(zip(columns, line.split(), strict=False)) for line in lines[2:] if line)
+        told, _, _ = succeeded(seen.outputs, _ASK).text.partition("\n\n")
+        _, columns, *rows = (line.removeprefix("# ").split() for line in told.splitlines())
+        servers = (dict(zip(columns, row, strict=False)) for row in rows)
         runs = tuple(sorted(map(_server, servers)))
         if wanted == runs:
             return None

@@ -30,9 +30,9 @@ LATE, MISSING = 124, 125
 """Exit statuses as timeout(1) has them: its time was over; it was not run."""
 
 
-def as_root() -> tuple[str, bytes]:
-    """Return what root execs, and the program, which it reads first."""
-    text = sent_program().encode()
+def as_root(*, aside: bool = False) -> tuple[str, bytes]:
+    """Return what root execs, and the program, which it reads first: for reads if ``aside``."""
+    text = sent_program(reads_only=aside).encode()
     return f"exec /bin/sh -c 'program=$(head -c {len(text)}) && eval \"$program\"'", text
 
 

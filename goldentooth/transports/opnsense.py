@@ -16,13 +16,13 @@ import json
 import re
 import ssl
 import time
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
-from html import unescape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from msgspec import to_builtins
 
@@ -34,6 +34,14 @@ from goldentooth.errors import (
     TooSlowError,
     TransportError,
     UnreachableError,
+)
+from goldentooth.https import (
+    HttpsClient,
+    HttpsError,
+    NoAnswerError,
+    NotConnectedError,
+    TooLargeError,
+    UntrustedError,
 )
 from goldentooth.model import Network
 from goldentooth.opnsense import (
@@ -52,9 +60,6 @@ from goldentooth.opnsense.models import SECTIONS
 from goldentooth.secrets import Secrets, redact
 from goldentooth.transports.api_access import access_of
 from goldentooth.transports.bounds import Bounds
-
-if TYPE_CHECKING:
-    import httpx
 
 READ_ATTEMPTS = 3
 CONFIRM_ATTEMPTS = 4
@@ -536,40 +541,30 @@ class OpnsenseTransport:
         Raises:
             TransportError: if there is no answer, or the key is not let in.
         """
-        import httpx
-
         whole = seconds or self._bounds.host_seconds
-        silence = min(seconds or self._bounds.command_seconds, whole)
-        timeout = httpx.Timeout(silence, connect=self._bounds.connect_seconds)
-        sent = dict(body or {}) if method == "POST" else None
         try:
-            with self._client.stream(method, f"/api/{path}", timeout=timeout, json=sent) as answer:
-                content = self._whole(answer, time.monotonic() + whole)
-                self.clock = _clock(answer.headers.get("date", ""))
-        except httpx.HTTPError as error:
+            answer = self._client.ask(
+                method,
+                f"/api/{path}",
+                json.dumps(body or {}).encode() if method == "POST" else None,
+                silence_seconds=min(seconds or self._bounds.command_seconds, whole),
+                seconds=whole,
+                limit=ANSWER_LIMIT,
+            )
+        except HttpsError as error:
             raise self._failure(error) from None
-        if answer.status_code == 401:
+        self.clock = _clock(answer.date)
+        if answer.status == 401:
             raise AuthenticationError(
                 f"{self._url} refuses the API key\n"
                 "    make one (System: Access: Users) and see that key and secret are its own"
             )
-        if answer.status_code == 403:
+        if answer.status == 403:
             raise PrivilegeError(
                 f"{self._url}: the API key may not use {path}\n"
                 "    give its user the privilege (System: Access: Users: Privileges)"
             )
-        return Answer(answer.status_code, self._parsed(path, answer.status_code, content))
-
-    def _whole(self, answer: httpx.Response, deadline: float) -> bytes:
-        """Return what is answered, if it comes in time and is no more than it can be."""
-        content = b""
-        for part in answer.iter_bytes():
-            content += part
-            if time.monotonic() > deadline:
-                raise TooSlowError(f"{self._url}: no end of the answer in time")
-            if len(content) > ANSWER_LIMIT:
-                raise TransportError(f"{self._url}: an answer is larger than any should be")
-        return content
+        return Answer(answer.status, self._parsed(path, answer.status, answer.content))
 
     def _parsed(self, path: str, status: int, content: bytes) -> Any:
         try:
@@ -581,21 +576,22 @@ class OpnsenseTransport:
                 ) from None
             return None
 
-    def _failure(self, error: httpx.HTTPError) -> TransportError:
-        """Return what an error of httpx means for a person."""
-        import httpx
-
-        reason = self._hide(" ".join(str(error).split()) or type(error).__name__)
-        if "CERTIFICATE_VERIFY_FAILED" in reason or "certificate verify failed" in reason:
-            return HostKeyError(
-                f"{self._url}: its certificate is not trusted ({_certificate_reason(reason)});"
-                " it is not spoken to\n"
-                "    renew it (System: Trust), or name the CA that it is from as opnsense_api: ca"
-            )
-        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-            return _NotSentError(f"{self._url}: no connection: {reason}")
-        if isinstance(error, httpx.TimeoutException):
-            return TooSlowError(f"{self._url}: no answer in time")
+    def _failure(self, error: HttpsError) -> TransportError:
+        """Return what it means for a person that there is no answer."""
+        reason = self._hide(str(error))
+        match error:
+            case UntrustedError():
+                return HostKeyError(
+                    f"{self._url}: its certificate is not trusted ({reason}); it is not spoken to\n"
+                    "    renew it (System: Trust), or name the CA that it is from as"
+                    " opnsense_api: ca"
+                )
+            case NotConnectedError():
+                return _NotSentError(f"{self._url}: no connection: {reason}")
+            case NoAnswerError():
+                return TooSlowError(f"{self._url}: {reason}")
+            case TooLargeError():
+                return TransportError(f"{self._url}: {reason}")
         return UnreachableError(f"{self._url}: the connection broke: {reason}")
 
     def _hide(self, text: str) -> str:
@@ -622,18 +618,14 @@ def _clock(date: str) -> float:
         return time.time()
 
 
-def _client(url: str, key: str, secret: str, trust: ssl.SSLContext, bounds: Bounds) -> httpx.Client:
-    import httpx
-
-    return httpx.Client(
-        base_url=url,
-        auth=(key, secret),
-        verify=trust,
-        timeout=httpx.Timeout(bounds.command_seconds, connect=bounds.connect_seconds),
-        trust_env=False,
-        follow_redirects=False,
-        headers={"Accept": "application/json", "User-Agent": "goldentooth-net"},
-    )
+def _client(url: str, key: str, secret: str, trust: ssl.SSLContext, bounds: Bounds) -> HttpsClient:
+    credentials = b64encode(f"{key}:{secret}".encode()).decode()
+    headers = {
+        "Accept": "application/json",
+        "Authorization": f"Basic {credentials}",
+        "User-Agent": "goldentooth-net",
+    }
+    return HttpsClient(url, trust, headers, bounds.connect_seconds)
 
 
 def _trust(ca: Path | None) -> ssl.SSLContext:
@@ -695,15 +687,12 @@ def _validation(call: Call, name: str, message: Any, hide: Callable[[str], str])
 
 
 def _said(answer: Answer, hide: Callable[[str], str]) -> str:
+    from html import unescape
+
     content = answer.content if isinstance(answer.content, dict) else {}
     told = [content.get(name) for name in ("errorTitle", "errorMessage", "message", "result")]
     text = " ".join(" ".join(unescape(str(each)).split()) for each in told if each)
     return f": {hide(text)}" if text else ""
-
-
-def _certificate_reason(reason: str) -> str:
-    found = re.search(r"verify failed: (.*?)(?: \(_ssl|$)", reason)
-    return found[1] if found else reason
 
 
 def _snake(path: str) -> str:

@@ -13,8 +13,8 @@ import yaml
 from goldentooth.drift import DriftState
 from goldentooth.model import Network
 from goldentooth.notify import FORMAT, Hooks
-from goldentooth.report.drift import FORMATS
 from goldentooth.services.watch import SERVICE
+from runbooks.drift import FORMATS
 from tests.drift_reports import STARTED, one_of_each
 from tests.namespaces import namespaces, needs_root
 from tests.sites import ROOT, Site

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from goldentooth import https
 from goldentooth.errors import (
     AuthenticationError,
     GoldentoothError,
@@ -179,8 +180,9 @@ def test_a_certificate_of_another_name_is_not_told_the_key(router: SimulatedRout
 
 
 def test_there_is_no_way_to_leave_the_certificate_unchecked() -> None:
-    source = Path(opnsense.__file__).read_text()
-    assert "verify=trust" in source
+    source = Path(opnsense.__file__).read_text() + Path(https.__file__).read_text()
+    assert "context=trust" in source
+    assert "_create_" not in source
     assert "CERT_NONE" not in source
     assert "check_hostname" not in source
 

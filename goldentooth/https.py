@@ -1,0 +1,163 @@
+"""Questions to one HTTPS server, over a connection that is kept, with every wait bounded.
+
+The standard library's client, because the usual ones take as long to import as to ask: the router
+is asked by every drift check. No proxy is used and no redirect followed: neither an API key nor a
+token goes anywhere but to the host that was named.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http.client import HTTPException, HTTPResponse, HTTPSConnection
+from select import POLLIN, poll
+from socket import socket
+from ssl import SSLCertVerificationError, SSLContext
+from typing import Self
+from urllib.parse import urlsplit
+
+_CHUNK = 65536
+
+
+class HttpsError(Exception):
+    """The server was not asked, or has not answered; the message says why, in one line."""
+
+
+class NotConnectedError(HttpsError):
+    """There was no connection, so nothing was asked."""
+
+
+class UntrustedError(NotConnectedError):
+    """The server's certificate is not trusted, so nothing was asked."""
+
+
+class NoAnswerError(HttpsError):
+    """The server was asked, and has not answered in time."""
+
+
+class TooLargeError(HttpsError):
+    """The answer is larger than was allowed."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a server answers."""
+
+    status: int
+    content: bytes = field(repr=False)
+    date: str = ""
+    """The server's time, as it says it (RFC 9110 §6.6.1)."""
+
+
+class HttpsClient:
+    """The way to the server of ``url``, which may have a path that everything is below.
+
+    ``headers`` go with every question. Close it, or use it as a context; one thread at a time.
+
+    Raises:
+        ValueError: if ``url`` is not an https URL of a host.
+    """
+
+    def __init__(
+        self, url: str, trust: SSLContext, headers: Mapping[str, str], connect_seconds: float
+    ) -> None:
+        parts = urlsplit(url)
+        if parts.scheme != "https" or not parts.hostname:
+            raise ValueError(f"{url} is not an https URL")
+        self._base = parts.path.rstrip("/")
+        self._headers = dict(headers)
+        self._connection = HTTPSConnection(
+            parts.hostname, parts.port, timeout=connect_seconds, context=trust
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up."""
+        self._connection.close()
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        silence_seconds: float,
+        seconds: float,
+        limit: int,
+    ) -> Reply:
+        """Ask once; ``body`` is JSON.
+
+        The server may be silent for ``silence_seconds`` and take ``seconds`` in all; it may answer
+        ``limit`` bytes.
+
+        Raises:
+            HttpsError: if there is no whole answer; the kind says how far it came.
+        """
+        deadline = time.monotonic() + seconds
+        self._connected().settimeout(silence_seconds)
+        headers = self._headers if body is None else {**self._headers, **_JSON}
+        try:
+            self._connection.request(method, f"{self._base}{path}", body, headers)
+            answer = self._connection.getresponse()
+            content = _whole(answer, deadline, limit)
+        except HttpsError:
+            self.close()
+            raise
+        except TimeoutError:
+            self.close()
+            raise NoAnswerError("no answer in time") from None
+        except (OSError, HTTPException) as error:
+            self.close()
+            raise HttpsError(_reason(error)) from None
+        return Reply(answer.status, content, answer.headers.get("Date", ""))
+
+    def _connected(self) -> socket:
+        """Connect, if that is not so or the server has hung up since the last answer."""
+        connection = self._connection
+        if connection.sock and not _has_something(connection.sock):
+            return connection.sock
+        connection.close()
+        try:
+            connection.connect()
+        except SSLCertVerificationError as error:
+            connection.close()
+            raise UntrustedError(error.verify_message) from None
+        except (OSError, HTTPException) as error:
+            connection.close()
+            raise NotConnectedError(_reason(error)) from None
+        return connection.sock
+
+
+_JSON = {"Content-Type": "application/json"}
+
+
+def _has_something(connection: socket) -> bool:
+    """Tell whether it can be read from, as before a question only its end can be."""
+    waiting = poll()
+    waiting.register(connection, POLLIN)
+    return bool(waiting.poll(0))
+
+
+def _whole(answer: HTTPResponse, deadline: float, limit: int) -> bytes:
+    content = b""
+    while part := answer.read1(_CHUNK):  # what has come, so that drops have an end in time, too
+        content += part
+        if time.monotonic() > deadline:
+            raise NoAnswerError("no end of the answer in time")
+        if len(content) > limit:
+            raise TooLargeError(f"an answer is larger than {limit >> 20} MiB")
+    if answer.length:
+        raise HttpsError("the connection ended before the answer")
+    answer.close()
+    return content
+
+
+def _reason(error: BaseException) -> str:
+    text = (error.strerror if isinstance(error, OSError) else "") or str(error)
+    return " ".join(text.split()) or type(error).__name__
