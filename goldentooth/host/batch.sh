@@ -89,12 +89,12 @@ gather() {
     side_by_side "$@"
 }
 
-# side_by_side INDEX INPUT LINE ...: run the commands under one clock, answer each when it ends.
+# side_by_side INDEX INPUT LINE ...: run the commands under one clock, answer what has ended.
 side_by_side() {
     [ "$#" -gt 0 ] || return 0
     start_clock
     timeout -k 1 "$bound" /bin/sh -c "$program" goldentooth-host aside "$mark" "$folder" "$@" |
-        answer_what_ends "$1" || exit 1
+        answer_what_ends || exit 1
     read -r answered <"$folder/answered" || broken "$folder is full"
     while [ "$#" -gt 0 ]; do
         case " $answered " in
@@ -113,38 +113,50 @@ aside() {
     shift 2
     exec 8>&1 >/dev/null # for the index of each command that has ended, a line each
     ulimit -f $((output_limit / 512 + 1))
-    trap : TERM # the shell stays until its commands have ended; those that do not are killed
+    trap : TERM # this shell, and those of the commands, stay until they have ended or are killed
+    commands=
     while [ "$#" -gt 0 ]; do
         run_aside "$@" &
+        commands="$commands $!"
         shift 3
     done
-    until wait; do :; done
+    { sleep 0.2 8>&- && echo late >&8; } &
+    # shellcheck disable=SC2086  # numbers
+    wait $commands
+    kill "$!" 2>/dev/null
+    wait
 }
 
 run_aside() {
-    trap - TERM
+    is_late=
+    trap 'is_late=late' TERM
     line=$3
     input=$2
     begin "$1"
-    attempt >>"$folder/$1.out" 2>"$folder/$1.said" 8>&-
-    conclude "$1" "$?" "$refused" && echo "$1" >&8
+    attempt >>"$folder/$1.out" 7>"$folder/$1.said" 8>&-
+    status=$?
+    [ -z "$is_late" ] && conclude "$1" "$status" "$refused" && echo "$1" >&8
 }
 
-# answer_what_ends ANSWERED: answer all that is ready in one go, since most reads take less time
-# than to start a process for the answer of each.
+# Answers in one go what ends at once, since most reads take less time than to start a process
+# for the answer of each; when it is late, each when it ends.
 answer_what_ends() {
-    before=$1
     answered=
+    waiting=
+    is_late=
     while read -r one; do
-        set -- "$folder"/*.end
-        ready=$(($# - before))
-        set -- "$one"
-        while [ "$#" -lt "$ready" ] && read -r one; do set -- "$@" "$one"; done
-        before=$((before + $#))
-        answered="$answered $*"
-        answer "$@"
+        if [ "$one" = late ]; then is_late=late; else waiting="$waiting $one"; fi
+        [ -z "$is_late" ] || answer_waiting
     done
+    answer_waiting
     echo "$answered" >"$folder/answered"
+}
+
+answer_waiting() {
+    # shellcheck disable=SC2086  # numbers
+    [ -z "$waiting" ] || answer $waiting
+    answered=$answered$waiting
+    waiting=
 }
 
 # -- commands in turn --------------------------------------------------------------------
@@ -164,10 +176,10 @@ in_turn() {
     begin "$index"
     {
         {
-            attempt within "$seconds" 2>&3 3>&-
+            attempt within "$seconds"
             echo "$?" "$refused" >"$folder/$index.status"
-        } | cut_off "$output_limit" >>"$folder/$index.out" 3>&-
-    } 3>&1 | cut_off "$error_limit" >"$folder/$index.said"
+        } | cut_off "$output_limit" >>"$folder/$index.out" 7>&-
+    } 7>&1 | cut_off "$error_limit" >"$folder/$index.said"
     read -r status ending <"$folder/$index.status" || status=125
     case $status in 124 | 137) was_ended "$seconds" && ending=late ;; esac
     conclude "$index" "$status" "$ending" && answer "$index" || broken "$folder is full"
@@ -188,22 +200,25 @@ cut_off() {
 
 # -- a command ---------------------------------------------------------------------------
 
-# attempt [WRAPPER...]: do $line, with $input to read; $refused says whether that may not be.
+# attempt [WRAPPER...]: do $line, with $input to read and 7 to complain to; $refused says whether
+# that may not be. Not 2: there the shell itself says of a command that it was ended.
 attempt() {
     refused=
     if ! may_run; then
         refused=refused
-        echo "not in $allowed on this host: deploy the access service, or connect as root" >&2
+        echo "not in $allowed on this host: deploy the access service, or connect as root" >&7
         return 126
     fi
-    set -f
     case $line in
-        # shellcheck disable=SC2086  # words
-        @*) set -- "$@" call_verb ${line#@} ;;
-        *) set -- "$@" /bin/sh -c "$line" ;;
+        @*)
+            set -f
+            # shellcheck disable=SC2086  # words
+            set -- "$@" call_verb ${line#@}
+            set +f
+            "$@" <"$input" 2>&7 7>&-
+            ;;
+        *) "$@" /bin/sh -c "exec 2>&7 7>&-$newline$line" <"$input" ;;
     esac
-    set +f
-    "$@" <"$input"
 }
 
 start_clock() {

@@ -169,7 +169,7 @@ async def _refuse_unchecked_keys(hostname: str, options: Mapping[str, Any], hops
     for one that is on the way to it (ProxyJump).
     """
     # the file is read by asyncssh.connect unless it is told otherwise, by construct only if told
-    read = {"config": (), **options}
+    read = {"config": (), **options, **_NO_KEYS}
     effective = await asyncssh.SSHClientConnectionOptions.construct(host=hostname, **read)
     if effective.known_hosts is None:
         raise HostKeyError(
@@ -180,6 +180,10 @@ async def _refuse_unchecked_keys(hostname: str, options: Mapping[str, Any], hops
         for hop in effective.tunnel.split(","):
             host = hop.rpartition("@")[2].rpartition(":")[0] or hop.rpartition("@")[2]
             await _refuse_unchecked_keys(host, {"config": read["config"]}, hops + 1)
+
+
+_NO_KEYS = {"client_keys": None, "client_certs": (), "agent_path": None}
+"""Options without the user's keys: to read those takes longer than to read the configuration."""
 
 
 def _reason(error: BaseException) -> str:

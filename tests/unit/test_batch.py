@@ -75,6 +75,14 @@ def test_status_and_errors_are_kept_apart_from_output(*, aside: bool) -> None:
 
 
 @WAYS
+def test_what_the_shell_says_of_a_command_is_its_error(*, aside: bool) -> None:
+    missing, wrong = run("no-such-command", "if", aside=aside)
+    assert (missing.status, wrong.status) == (127, 2)
+    assert b"no-such-command: not found" in missing.stderr
+    assert b"Syntax error" in wrong.stderr
+
+
+@WAYS
 def test_a_large_output_and_large_errors_do_not_mix(*, aside: bool) -> None:
     command = "head -c 5000000 /dev/zero; head -c 60000 /dev/zero | tr '\\0' e >&2; exit 4"
     (output,) = run(command, aside=aside)
@@ -99,6 +107,26 @@ def test_a_command_that_hangs_is_ended_and_the_others_are_answered(*, aside: boo
     assert hung == Output(b"begun\n", status=124, is_late=True)
     assert stubborn.is_late
     assert fine == Output(b"fine\n")
+
+
+@WAYS
+def test_what_does_not_end_by_itself_is_killed_with_all_that_it_began(
+    tmp_path: Path, *, aside: bool
+) -> None:
+    stubborn = f"trap '' TERM; echo $$ >{tmp_path}/a; sleep 61 & echo $! >{tmp_path}/b; wait; wait"
+    run(stubborn, aside=aside, seconds=1)
+    begun = [int((tmp_path / name).read_text()) for name in "ab"]
+    deadline = time.monotonic() + 5
+    while any(map(_is_alive, begun)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(map(_is_alive, begun))
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 @WAYS
