@@ -109,17 +109,9 @@ class Project:
     @cached_property
     def templates(self) -> Environment:
         """The one template environment of all hosts: undefined names are errors."""
-        from jinja2 import Environment, FileSystemLoader, StrictUndefined
+        from goldentooth.templating import environment
 
-        return Environment(
-            loader=FileSystemLoader(self._path("templates", "templates")),
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            keep_trailing_newline=True,
-            auto_reload=False,
-            autoescape=False,  # noqa: S701  # configuration files, not HTML
-        )
+        return environment(self._path("templates", "templates"))
 
     @property
     def build(self) -> BuildFolder:
