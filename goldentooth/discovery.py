@@ -15,8 +15,9 @@ from goldentooth.model import Network, Node
 if TYPE_CHECKING:
     from goldentooth.services import Service
 
-_ADDRESSES = "ip -j address show"
-_ROUTES = "ip -j -4 route show"
+ADDRESSES = "ip -j address show"
+"""Links, and their addresses of both families."""
+ROUTES = "ip -j -4 route show"
 _SYSTEM = "uname -nrm"
 _INFORMATION = "@api diagnostics/system/systemInformation"
 _OVERVIEW = "@api interfaces/overview/interfacesInfo"
@@ -81,7 +82,7 @@ class Mismatch:
 
 def discovery_commands(packages: Iterable[str]) -> tuple[str, ...]:
     """Return what to run on a host; ``packages`` are those whose versions are wanted."""
-    return (_ADDRESSES, _ROUTES, _SYSTEM, *_versions(packages))
+    return (ADDRESSES, ROUTES, _SYSTEM, *_versions(packages))
 
 
 def host_commands(network: Network, node: Node, services: Iterable[Service]) -> tuple[str, ...]:
@@ -163,8 +164,8 @@ def read_host(outputs: Mapping[str, Output], infrastructure: IPv4Network, addres
         UnreadableError: if they cannot be understood.
     """
     hostname, kernel, machine = _words(outputs[_SYSTEM])
-    links = {link["ifname"]: link for link in _json(outputs, _ADDRESSES) if "ifname" in link}
-    primary = _primary(_json(outputs, _ROUTES), links, infrastructure, address)
+    links = {link["ifname"]: link for link in _json(outputs, ADDRESSES) if "ifname" in link}
+    primary = _primary(_json(outputs, ROUTES), links, infrastructure, address)
     link = links.get(primary or "", {})
     versions = next((o for command, o in outputs.items() if command.startswith("dpkg-query")), None)
     return Seen(

@@ -12,6 +12,7 @@ from typing import Any
 
 from goldentooth.check import Output, UnreadableError, parse_json
 from goldentooth.compliance import is_frr_deployed
+from goldentooth.discovery import ROUTES
 from goldentooth.model import Network
 from goldentooth.report.show import View, show_bgp, show_routes
 
@@ -21,7 +22,6 @@ Reads = dict[str, dict[str, tuple[str, dict[str, Any]]]]
 """What to ask: a getter of NAPALM's and its arguments, by host and name."""
 
 _NEIGHBORS, _LEARNED = "neighbors", "learned"
-_KERNEL = "ip -j -4 route show"
 
 
 def bgp_reads(network: Network) -> Reads:
@@ -83,9 +83,7 @@ def kernel_reads(network: Network) -> dict[str, tuple[str, ...]]:
     """Return what :func:`routes_view` wants run on the hosts without FRR, by host."""
     names = _with_frr(network)
     return {
-        row["host"]: (_KERNEL,)
-        for row in show_routes(network)["routes"]
-        if row["host"] not in names
+        row["host"]: (ROUTES,) for row in show_routes(network)["routes"] if row["host"] not in names
     }
 
 
@@ -118,8 +116,8 @@ def routes_view(network: Network, answers: Answers) -> View:
     rows = []
     for row in view["routes"]:
         host, destination = row["host"], row["destination"]
-        is_kernel = _KERNEL in answers.get(host, ())
-        found = read(host, _KERNEL if is_kernel else destination)
+        is_kernel = ROUTES in answers.get(host, ())
+        found = read(host, ROUTES if is_kernel else destination)
         used = _used_by_kernel if is_kernel else _in_use
         live = None if found is None else used(found, destination)
         rows.append({**row, "live": live})

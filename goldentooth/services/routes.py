@@ -17,6 +17,7 @@ from typing import Any
 from goldentooth.activation import Activation
 from goldentooth.artifact import Draft, Judge, Scope
 from goldentooth.check import Check, Outcome, Output, failed, parse_json, passed, passes, succeeded
+from goldentooth.discovery import ADDRESSES, ROUTES
 from goldentooth.model import Network, Node
 from goldentooth.needs import Needs, Package
 from goldentooth.observation import Difference, Observation, Seen, UnitsEnabled, Verdict
@@ -173,11 +174,6 @@ class Routes:
             yield KernelSetting(f"{node.name} {key}", node.name, key, value)
 
 
-_ADDRESSES = "ip -j -4 address show"
-_LINKS = "ip -j link show"
-_ROUTES = "ip -j -4 route show"
-
-
 @dataclass(frozen=True)
 class InterfaceAddress(Check):
     """The address on the infrastructure network.
@@ -199,16 +195,16 @@ class InterfaceAddress(Check):
 
     def reads(self) -> tuple[str, ...]:
         """The host's addresses."""
-        return (_ADDRESSES,)
+        return (ADDRESSES,)
 
     def judge(self, outputs: Mapping[str, Output]) -> Outcome:
         """Judge the interface's global addresses."""
         found = [
             f"{address['local']}/{address['prefixlen']}"
-            for link in parse_json(outputs, _ADDRESSES)
+            for link in parse_json(outputs, ADDRESSES)
             if link.get("ifname") == self.interface
             for address in link["addr_info"]
-            if address.get("scope") == "global"
+            if address["family"] == "inet" and address.get("scope") == "global"
         ]
         return passes(found == [self.address], ", ".join(found) or "no address")
 
@@ -264,13 +260,13 @@ class _RouteCheck(Check):
 
     def reads(self) -> tuple[str, ...]:
         """The host's routes."""
-        return (_ROUTES,)
+        return (ROUTES,)
 
     def judge(self, outputs: Mapping[str, Output]) -> Outcome:
         """Find the route; there is no other to the same destination."""
         found = [
             _describe(self.destination, route.get("gateway"), route.get("dev", "several"))
-            for route in parse_json(outputs, _ROUTES)
+            for route in parse_json(outputs, ROUTES)
             if route["dst"] == self.destination
             and not {"dead", "linkdown"} & set(route.get("flags", ()))
         ]
@@ -329,11 +325,11 @@ class InterfaceDown(Check):
 
     def reads(self) -> tuple[str, ...]:
         """The host's links."""
-        return (_LINKS,)
+        return (ADDRESSES,)
 
     def judge(self, outputs: Mapping[str, Output]) -> Outcome:
         """Judge the link's flags."""
-        links = {link.get("ifname"): link for link in parse_json(outputs, _LINKS)}
+        links = {link.get("ifname"): link for link in parse_json(outputs, ADDRESSES)}
         if self.interface not in links:
             return passed("not there")
         is_up = "UP" in links[self.interface]["flags"]
@@ -386,7 +382,7 @@ class KernelRoutes(Observation):
 
     def reads(self) -> tuple[str, ...]:
         """The main routing table."""
-        return (_ROUTES,)
+        return (ROUTES,)
 
     def compare(self, seen: Seen) -> Difference | None:
         """Compare all that the kernel has not made itself, of an address of its own."""
@@ -398,7 +394,7 @@ class KernelRoutes(Observation):
         wanted |= {_describe(to, via or None, interface) for to, via, interface in stated}
         runs = {
             _describe_running(route)
-            for route in parse_json(seen.outputs, _ROUTES)
+            for route in parse_json(seen.outputs, ROUTES)
             if self._is_watched(route, {to for to, _, _ in stated}, has_gateway=bool(gateways))
         }
         return _difference(wanted, runs)
@@ -436,7 +432,7 @@ class KernelAddresses(Observation):
 
     def reads(self) -> tuple[str, ...]:
         """The host's addresses and links."""
-        return (_ADDRESSES, _LINKS)
+        return (ADDRESSES,)
 
     def compare(self, seen: Seen) -> Difference | None:
         """Compare with the one address of the file, and the link that its own file keeps down."""
@@ -446,16 +442,17 @@ class KernelAddresses(Observation):
             f"{address} dev {self.interface}"
             for address in _STATED_ADDRESS.findall(seen.expected[self.path])
         }
+        shown = parse_json(seen.outputs, ADDRESSES)
+        links = {link["ifname"]: link for link in shown if "ifname" in link}
         runs = {
-            f"{address['local']}/{address['prefixlen']} dev {link['ifname']}"
-            for link in parse_json(seen.outputs, _ADDRESSES)
-            for address in link.get("addr_info", ())
-            if "ifname" in link and self._is_watched(link["ifname"], address)
+            f"{address['local']}/{address['prefixlen']} dev {name}"
+            for name, link in links.items()
+            for address in link["addr_info"]
+            if address["family"] == "inet" and self._is_watched(name, address)
         }
         states = {self.interface: "up"}
         if f"{INTERFACES}/{self.wireless}.cfg" in seen.expected:
             states[self.wireless] = "down"
-        links = {link.get("ifname"): link for link in parse_json(seen.outputs, _LINKS)}
         for name, state in states.items():
             wanted.add(f"{name} {state}")
             is_up = name in links and "UP" in links[name]["flags"]

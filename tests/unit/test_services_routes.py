@@ -442,6 +442,7 @@ def test_routes_of_pods_bridges_and_daemons_are_none(
         ({"kube-ipvs0": [("10.96.0.1", 32, "global"), ("10.4.11.7", 32, "global")]}, ""),
         ({"tunl0": [("10.244.5.0", 32, "global")], "docker0": [("172.17.0.1", 16, "global")]}, ""),
         ({"eth0": [("10.4.0.15", 20, "global"), ("169.254.3.4", 16, "link")]}, ""),
+        ({"eth0": [("10.4.0.15", 20, "global"), ("2001:db8::15", 64, "global")]}, ""),
     ],
 )
 def test_an_address_of_the_network_is_drift_but_where_services_have_theirs(
@@ -449,7 +450,7 @@ def test_an_address_of_the_network_is_drift_but_where_services_have_theirs(
 ) -> None:
     site.project().render(services=["routes"])
     addresses = NODE_ADDRESSES | change
-    assert compared(network, site, "fenn", KernelAddresses, *links_of(addresses)) == said
+    assert compared(network, site, "fenn", KernelAddresses, links_of(addresses)) == said
 
 
 @pytest.mark.parametrize(
@@ -464,27 +465,37 @@ def test_a_link_that_is_not_as_its_file_says_is_drift(
     network: Network, site: Site, flags: dict[str, list[str]], said: str
 ) -> None:
     site.project().render(services=["routes"])
-    addresses, links = links_of(NODE_ADDRESSES, flags)
-    assert compared(network, site, "fenn", KernelAddresses, addresses, links) == said
+    links = links_of(NODE_ADDRESSES, flags)
+    assert compared(network, site, "fenn", KernelAddresses, links) == said
 
 
 def test_a_wireless_interface_that_is_not_there_is_down(network: Network, site: Site) -> None:
     site.project().render(services=["routes"])
     kept = {name: found for name, found in NODE_ADDRESSES.items() if name != "wlan0"}
-    assert compared(network, site, "fenn", KernelAddresses, *links_of(kept)) == ""
+    assert compared(network, site, "fenn", KernelAddresses, links_of(kept)) == ""
 
 
 def links_of(
     addresses: dict[str, list[tuple[str, int, str]]], flags: dict[str, list[str]] | None = None
-) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
-    """Return what `ip -j address` and `ip -j link` print."""
-    keys = ("local", "prefixlen", "scope")
-    infos = [
-        {"ifname": name, "addr_info": [dict(zip(keys, each, strict=True)) for each in found]}
-        for name, found in addresses.items()
-    ]
+) -> list[dict[str, object]]:
+    """Return what `ip -j address` prints."""
     stated = {name: [] if name == "wlan0" else ["UP"] for name in addresses} | (flags or {})
-    return infos, [{"ifname": name, "flags": each} for name, each in stated.items()]
+    return [
+        {
+            "ifname": name,
+            "flags": each,
+            "addr_info": [
+                {
+                    "family": "inet6" if ":" in local else "inet",
+                    "local": local,
+                    "prefixlen": length,
+                    "scope": scope,
+                }
+                for local, length, scope in addresses.get(name, ())
+            ],
+        }
+        for name, each in stated.items()
+    ]
 
 
 @pytest.mark.parametrize("state", ["enabled", "disabled", "masked"])
