@@ -31,7 +31,7 @@ name_collected() {
     named=$newline
     for path; do
         case $path in
-            */) [ ! -d "$path" ] || find "${path%/}" -mindepth 1 -maxdepth 1 ! -type d -print0 ;;
+            */) name_folder "${path%/}" ;;
             *) name "$path" ;;
         esac
     done
@@ -39,6 +39,15 @@ name_collected() {
         [ ! -f "$path" ] || name "$path"
     done
     name_record "$state/applied/files"
+}
+
+# name_folder FOLDER: the files in it.
+name_folder() {
+    [ -d "$1" ] || return 0
+    [ -r "$1" ] && [ -x "$1" ] || complain "tar: $1: Cannot open: Permission denied"
+    for file in "$1"/* "$1"/.[!.]* "$1"/..?*; do
+        if [ -L "$file" ] || { [ -e "$file" ] && [ ! -d "$file" ]; }; then name "$file"; fi
+    done
 }
 
 # name_record FOLDER: the copies of what was applied, and where those files are.

@@ -69,8 +69,7 @@ def parse_answer(printed: bytes, count: int, mark: str) -> tuple[Output, ...] | 
     Raises:
         TransportError: if the program says that it cannot work there.
     """
-    begin = re.compile(rf"(?:\A|\n){re.escape(mark)} ".encode())
-    _, *said = begin.split(printed)
+    _, *said = (b"\n" + printed).split(f"\n{mark} ".encode())
     if not said:
         return None
     if said[0].split()[:2] != [b"start", _PROTOCOL]:

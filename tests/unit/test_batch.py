@@ -340,6 +340,31 @@ def test_a_path_that_is_not_listed_to_the_letter_is_not_collected(
     assert parse_files(read).keys() >= {"/etc/hostname", "/etc/hosts"}
 
 
+def test_a_folder_stands_for_the_files_in_it(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    (folder / "sub/below").mkdir(parents=True)
+    (folder / ".hidden-sub").mkdir()
+    names = ["a", ".b", "..c", "...", "d e", "*", "-x", "line\nbreak", "é"]
+    for name in names:
+        (folder / name).write_text(name)
+    (folder / "to-a-folder").symlink_to("sub")
+    (folder / "to-nothing").symlink_to("nowhere")
+    (folder / "to-a-file").symlink_to("a")
+    commands = [f"@collect {folder}/", f"@collect {folder}/a {folder}/ {tmp_path}/absent/"]
+    wanted = {f"{folder}/{name}" for name in (*names, "to-a-folder", "to-nothing", "to-a-file")}
+    for output in run(*commands, aside=True):
+        found = parse_files(output)
+        assert found.keys() == wanted
+        assert {path for path, file in found.items() if file.kind == "link"} == {
+            f"{folder}/{name}" for name in ("to-a-folder", "to-nothing", "to-a-file")
+        }
+        assert all(
+            file.content.decode() == path.rpartition("/")[2]
+            for path, file in found.items()
+            if file.kind == "file"
+        )
+
+
 def test_without_a_list_nothing_is_run(tmp_path: Path) -> None:
     (tmp_path / "allowed").mkdir()
     installed = tmp_path / "program"
