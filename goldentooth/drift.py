@@ -8,6 +8,7 @@ the host did. Files are compared in the form that their daemon gives them
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
@@ -91,6 +92,8 @@ class HostDrift:
     reason: str = ""
     baseline: str = ""
     """The last deployment: its name and time; empty if there is none."""
+    notes: tuple[str, ...] = ()
+    """What is worth to be known and no drift: BGP sessions that are not up. A line each."""
 
     @property
     def states(self) -> frozenset[DriftState]:
@@ -161,7 +164,7 @@ def judge_host(intent: HostIntent, collected: Collected) -> HostDrift:
     found = (*_files(intent, collected, baseline), *_running(intent, collected, baseline))
     items = _without_secrets(found, intent, collected, baseline)
     named = f"{baseline.deployment} of {baseline.at}" if baseline else ""
-    return HostDrift(intent.host, items, state, reason, named)
+    return HostDrift(intent.host, items, state, reason, named, _notes(intent, collected, baseline))
 
 
 def known_secrets(
@@ -381,6 +384,19 @@ def _running(intent: HostIntent, collected: Collected, baseline: Baseline | None
         yield item
 
 
+def _notes(intent: HostIntent, collected: Collected, baseline: Baseline | None) -> tuple[str, ...]:
+    seen = Seen(_expected(intent, baseline), collected.files, collected.outputs)
+    notes: list[str] = []
+    for _, observation in intent.observations:
+        with suppress(UnreadableError, *_GARBAGE):  # the observation's item says so
+            notes += observation.notes(seen)
+    return tuple(notes)
+
+
+_GARBAGE = (KeyError, TypeError, ValueError, AttributeError)
+"""What reading another output than the expected one raises."""
+
+
 def _expected(intent: HostIntent, baseline: Baseline | None) -> dict[str, str]:
     intended = {artifact.path: artifact.text for artifact in intent.artifacts}
     if baseline is None:
@@ -398,7 +414,7 @@ def _observe(service: str, observation: Observation, seen: Seen) -> Item:
         difference = observation.compare(seen)
     except UnreadableError as error:
         return Item(service, subject, DriftState.UNREADABLE, str(error))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except _GARBAGE as error:
         detail = f"unexpected output: {type(error).__name__}: {error}"
         return Item(service, subject, DriftState.UNREADABLE, detail)
     if difference is None:

@@ -72,6 +72,14 @@ class Observation(ABC):
             UnreadableError: if an output cannot be understood.
         """
 
+    def notes(self, seen: Seen) -> tuple[str, ...]:  # noqa: ARG002  # the interface
+        """Return what is worth to be known beside it, though nothing that is deployed mends it.
+
+        Raises:
+            UnreadableError: if an output cannot be understood.
+        """
+        return ()
+
 
 @dataclass(frozen=True)
 class UnitsActive(Observation):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets as randomness
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ from goldentooth.errors import (
     TransportError,
 )
 from goldentooth.opnsense import Backup, UnknownModelError, intended_state, plan, restore_plan
+from goldentooth.opnsense.diagnostics import SUMMARY, bgp_peers
 from goldentooth.opnsense.standing import (
     Applied,
     Recorded,
@@ -98,7 +100,17 @@ def _survey(access: RouterAccess, transport: OpnsenseTransport) -> RouterSurvey:
     live = transport.observe()
     intended = fill_secrets(intended_state(access.network), access.secrets)
     drawn = plan(intended, live)
-    return RouterSurvey(intended, live, drawn, _applied(access), key=_read_key(access))
+    notes = _session_notes(access.network, transport)
+    return RouterSurvey(intended, live, drawn, _applied(access), key=_read_key(access), notes=notes)
+
+
+def _session_notes(network: Network, transport: OpnsenseTransport) -> tuple[str, ...]:
+    from goldentooth.services.frr import session_notes, sessions_of
+
+    names = {str(node.address): node.name for node in network.bgp_neighbors}
+    with suppress(TransportError, KeyError, TypeError, ValueError):  # for a note nothing fails
+        return session_notes(sessions_of(bgp_peers(transport.get(SUMMARY))), names)
+    return ()
 
 
 def _read_key(access: RouterAccess) -> bytes:

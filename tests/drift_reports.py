@@ -36,7 +36,8 @@ def drifted(host: str) -> HostDrift:
         Item("routes", "the kernel's routes", DriftState.NOT_LOADED, "older <b>than</b> its file"),
         Item("routes", "/etc/sysctl.d/60-goldentooth.conf", IN_SYNC),
     )
-    return HostDrift(host, items, baseline="twin of 2026-03-01T00:00:00+00:00")
+    notes = (f"1 of 12 BGP sessions not Established: fenn Active {HOSTILE} \x1b[31m",)
+    return HostDrift(host, items, baseline="twin of 2026-03-01T00:00:00+00:00", notes=notes)
 
 
 def unreachable(host: str) -> HostDrift:

@@ -104,6 +104,11 @@ def _summary(answer: Json) -> dict[str, Json]:
     }
 
 
+def bgp_peers(answer: Json) -> dict[str, Json]:
+    """Return the neighbors of `show bgp ipv4 unicast summary json`, by address."""
+    return _object(_object(_summary(answer).get("ipv4Unicast", {})).get("peers", {}))
+
+
 def _instances(answer: Json) -> Json:
     """Return `show bgp vrfs json`, of the one instance that os-frr makes."""
     families = _summary(answer).values()
@@ -180,19 +185,19 @@ def _bfd_peers(answer: Json) -> Json:
     return list(_response(answer).values())
 
 
-_SUMMARY = "quagga/diagnostics/bgpsummary"
+SUMMARY = "quagga/diagnostics/bgpsummary"
 _NEIGHBORS = "quagga/diagnostics/bgpneighbors"
 _RUNNING = "quagga/diagnostics/generalrunningconfig"
 _ROUTES = "quagga/diagnostics/searchGeneralroute"
 
 _SHOWS = {
     "show bgp ipv4 unicast summary json": Show(
-        _SUMMARY, lambda answer: _summary(answer).get("ipv4Unicast", {})
+        SUMMARY, lambda answer: _summary(answer).get("ipv4Unicast", {})
     ),
     "show bgp vrf all summary json": Show(
-        _SUMMARY, lambda answer: {"default": found} if (found := _summary(answer)) else {}
+        SUMMARY, lambda answer: {"default": found} if (found := _summary(answer)) else {}
     ),
-    "show bgp vrfs json": Show(_SUMMARY, _instances),
+    "show bgp vrfs json": Show(SUMMARY, _instances),
     "show bgp neighbors json": Show(_NEIGHBORS, _response),
     "show bgp vrf all neighbors json": Show(
         _NEIGHBORS, lambda answer: {"default": found} if (found := _response(answer)) else {}

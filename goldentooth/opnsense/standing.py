@@ -57,6 +57,7 @@ class RouterSurvey:
     back: Backup | None = field(default=None, repr=False)
     """Set if the plan is to put back what an earlier deployment has found."""
     key: bytes = field(default=b"", repr=False)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ def judge_router(host: str, survey: RouterSurvey) -> HostDrift:
     """Return how the router stands, object by object."""
     applied = survey.applied
     named = f"{applied.deployment} of {applied.at}" if applied else ""
-    return HostDrift(host, tuple(_items(survey)), baseline=named)
+    return HostDrift(host, tuple(_items(survey)), baseline=named, notes=survey.notes)
 
 
 def _items(survey: RouterSurvey) -> Iterator[drift.Item]:

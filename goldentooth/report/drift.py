@@ -180,6 +180,11 @@ class DriftReport:
             if host.status:
                 lines[index] = paint(lines[index], _STATUS_COLOURS[host.status], on=colour)
         blocks = [_block(names, row, colour=colour) for row, names in self._bad().items()]
+        blocks += [
+            f"note  {paint(host.host, 'bold', on=colour)}\n    {printable(note)}\n"
+            for host in self.hosts
+            for note in host.notes
+        ]
         summary = paint(self.summary, _STATUS_COLOURS[self.status], on=colour)
         return "\n".join(("\n".join(lines), "", *blocks, summary))
 
@@ -258,6 +263,7 @@ def _host_to_dict(host: HostDrift) -> dict[str, Any]:
         "state": host.state.value if host.state else None,
         "reason": host.reason,
         "baseline": host.baseline,
+        "notes": list(host.notes),
         "items": [
             {
                 "service": item.service,
@@ -287,4 +293,5 @@ def _host_from_dict(document: Mapping[str, Any]) -> HostDrift:
         DriftState(document["state"]) if document["state"] else None,
         document["reason"],
         document["baseline"],
+        tuple(document.get("notes", ())),  # reports that were kept before there were any
     )

@@ -27,12 +27,13 @@ def drift_page(report: DriftReport) -> str:
         element("h2", "Hosts and services"),
         matrix,
         *_differences(report),
+        *_notes(report),
     )
 
 
 def drift_fragment(report: DriftReport) -> str:
     """Return the same for a notebook."""
-    return fragment(*_head(report), _matrix(report), *_differences(report))
+    return fragment(*_head(report), _matrix(report), *_differences(report), *_notes(report))
 
 
 def _head(report: DriftReport) -> Iterator[Html]:
@@ -90,6 +91,15 @@ def _differences(report: DriftReport) -> Iterator[Html]:
     yield element("h2", "What is not in sync")
     for host in bad:
         yield element("section", *_host(host), id=_anchor(host))
+
+
+def _notes(report: DriftReport) -> Iterator[Html]:
+    noted = [(host.host, note) for host in report.hosts for note in host.notes]
+    if noted:
+        yield element("h2", "Notes")
+        yield element(
+            "ul", *(element("li", element("strong", host), f": {note}") for host, note in noted)
+        )
 
 
 def _host(host: HostDrift) -> Iterator[Html]:

@@ -6,6 +6,7 @@ FRR of the host stand for it, so those files are in ``build/_twin/`` and never d
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -137,11 +138,14 @@ class Frr:
         if network.accepted_prefixes is not None:
             yield BgpForeign("", router, network.accepted_prefixes)
 
-    def observe(self, network: Network, node: Node) -> Iterator[Observation]:  # noqa: ARG002  # the interface
-        """Yield FRR's running configuration, and whether it starts, where its file is deployed."""
+    def observe(self, network: Network, node: Node) -> Iterator[Observation]:
+        """Yield FRR's configuration and sessions, and its start, where its file is deployed."""
         if node.is_router and node.platform == "linux":
             yield UnitsEnabled(self.name, ("frr.service",))
             yield FrrRunning()
+            yield FrrSessions(
+                tuple((str(each.address), each.name) for each in network.bgp_neighbors)
+            )
 
     def folders(self, network: Network, node: Node) -> tuple[str, ...]:  # noqa: ARG002  # the interface
         """Return none: /etc/frr holds files of FRR's own."""
@@ -176,11 +180,31 @@ def read_sessions(output: Output) -> dict[str, Session] | None:
     """
     if _is_down(output):
         return None
-    peers = parse_json({SESSIONS: output}, SESSIONS).get("peers", {})
+    return sessions_of(parse_json({SESSIONS: output}, SESSIONS).get("peers", {}))
+
+
+def sessions_of(peers: Mapping[str, Any]) -> dict[str, Session]:
+    """Return the sessions, by neighbor address, of the ``peers`` of FRR's summary."""
     return {
         address: Session(peer["state"], peer["remoteAs"], peer["peerUptime"])
         for address, peer in peers.items()
     }
+
+
+def session_notes(sessions: Mapping[str, Session], names: Mapping[str, str]) -> tuple[str, ...]:
+    """Return a line about the sessions that are not Established; none if all are.
+
+    ``names`` are the neighbors' by address. Nothing that is deployed here brings up a session whose
+    other side is off; whether it should be up is for the check ``bgp.session`` to judge.
+    """
+    down = [
+        f"{names.get(address, address)} {session.state}"
+        for address, session in sessions.items()
+        if not session.is_established
+    ]
+    if not down:
+        return ()
+    return (f"{len(down)} of {len(sessions)} BGP sessions not Established: {', '.join(down)}",)
 
 
 @dataclass(frozen=True)
@@ -383,6 +407,53 @@ class FrrRunning(Observation):
         if expected == runs:
             return None
         return Difference(Verdict.DRIFT, "FRR runs with something else", expected, runs)
+
+
+@dataclass(frozen=True)
+class FrrSessions(Observation):
+    """The neighbors as bgpd has them, each with its AS and whether somebody has shut it down."""
+
+    subject = "FRR's neighbors"
+    names: tuple[tuple[str, str], ...]
+    """Address and name of each neighbor of the facts."""
+
+    def reads(self) -> tuple[str, ...]:
+        """The BGP summary."""
+        return (SESSIONS,)
+
+    def compare(self, seen: Seen) -> Difference | None:
+        """Compare with the neighbors of frr.conf. Where no daemon runs, FrrRunning says so."""
+        sessions = read_sessions(seen.outputs[SESSIONS])
+        if FRR_CONF not in seen.expected or sessions is None:
+            return None
+        wanted = tuple(
+            f"{address} AS {asn}" for address, asn in sorted(_neighbors(seen.expected[FRR_CONF]))
+        )
+        runs = tuple(
+            f"{address} AS {session.asn}{' shut down' if 'Admin' in session.state else ''}"
+            for address, session in sorted(sessions.items())
+        )
+        if wanted == runs:
+            return None
+        return Difference(Verdict.DRIFT, "bgpd has other neighbors", wanted, runs)
+
+    def notes(self, seen: Seen) -> tuple[str, ...]:
+        """Return the sessions that are not up."""
+        return session_notes(read_sessions(seen.outputs[SESSIONS]) or {}, dict(self.names))
+
+
+def _neighbors(configuration: str) -> Iterator[tuple[str, str]]:
+    """Yield address and AS of each neighbor, which may have it from its peer group."""
+    stated = _NEIGHBOR.findall(configuration)
+    systems = {name: value for name, key, value in stated if key == "remote-as"}
+    groups = {name: value for name, key, value in stated if key == "peer-group"}
+    for name in dict.fromkeys(name for name, _, _ in stated):
+        asn = systems.get(name) or systems.get(groups.get(name, ""))
+        if asn and name not in groups.values():
+            yield name, asn
+
+
+_NEIGHBOR = re.compile(r"^ *neighbor (\S+) (remote-as|peer-group) (\S+)$", re.MULTILINE)
 
 
 def _is_down(output: Output) -> bool:

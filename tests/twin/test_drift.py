@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -336,6 +337,18 @@ def test_a_stopped_daemon_is_named(operator: Operator, twin: Twin) -> None:
     status, found = operator.drift("--host", "allyrion")
     assert status == 1
     assert found["allyrion", "units of haproxy"] == "drift"
+
+
+def test_a_session_that_is_down_is_a_note_and_no_drift(operator: Operator, shell: Shell) -> None:
+    shell("jast", "systemctl stop frr.service")
+    try:
+        assert operator.drift("--service", "opnsense") == (0, {})
+        _, text = operator.run("drift", "--service", "opnsense")
+        assert re.search(
+            r"note  router\n    1 of 12 BGP sessions not Established: jast \w+\n", text
+        )
+    finally:
+        shell("jast", "systemctl start frr.service")
 
 
 def test_a_host_that_is_off_is_unreachable_and_the_others_are_still_told(

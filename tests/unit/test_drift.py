@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from goldentooth.artifact import Artifact
 from goldentooth.check import Output
 from goldentooth.compare.secrets import HIDDEN
 from goldentooth.drift import Collected, DriftState, HostDrift, HostIntent, judge_host
-from goldentooth.services.frr import FRR_CONF, FrrRunning
+from goldentooth.services.frr import FRR_CONF, FrrRunning, FrrSessions
 from goldentooth.transports import HostFile
 
 PATH = "/etc/network/interfaces.d/eth0.cfg"
@@ -165,6 +167,84 @@ def moved(*, running: bool, unmanaged: bool = False, live: bool = False) -> Host
         frozenset({"frr", "toy"}),
     )
     return judge_host(intent, Collected(files, record, {read: Output(printed.encode())}))
+
+
+NAMES = (("10.4.0.11", "bettley"), ("10.4.0.13", "dalt"))
+
+
+def summary(**changes: dict[str, object] | None) -> Output:
+    """Return what bgpd says of the neighbors of the router's file, but for ``changes``."""
+    peers: dict[str, dict[str, object]] = {
+        address: {"state": "Established", "remoteAs": 64501, "peerUptime": "01:02:03"}
+        for address in re.findall(r"neighbor (\S+) peer-group CLUSTER", ROUTER.read_text())
+    }
+    for name, change in changes.items():
+        address = {known: address for address, known in NAMES}.get(name, name)
+        peers[address] = {**peers.get(address, {"peerUptime": "never"}), **(change or {})}
+        if change is None:
+            del peers[address]
+    return Output(json.dumps({"as": 64500, "peers": peers}).encode())
+
+
+def neighbors(output: Output) -> HostDrift:
+    known = Artifact("router", "frr", FRR_CONF, ROUTER.read_text(), mode=0o640, format="frr")
+    record = record_files("router", [(known, known.content)], KEY, deployment="1", at="", by="")
+    sessions = FrrSessions(NAMES)
+    intent = HostIntent("router", (known,), (("frr", sessions),), (), frozenset({"frr"}))
+    files = {FRR_CONF: HostFile(FRR_CONF, known.content, mode=0o640)}
+    return judge_host(intent, Collected(files, record, {sessions.reads()[0]: output}))
+
+
+def test_sessions_that_are_up_are_no_word_worth() -> None:
+    found = neighbors(summary())
+    assert (found.status, found.notes) == (0, ())
+
+
+def test_a_session_that_is_not_up_is_a_note_and_no_drift() -> None:
+    found = neighbors(summary(dalt={"state": "Active"}, bettley={"state": "Idle"}))
+    assert found.status == 0
+    assert found.notes == ("2 of 12 BGP sessions not Established: bettley Idle, dalt Active",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "lines"),
+    [
+        (
+            {"dalt": {"state": "Idle (Admin)"}},
+            ["-10.4.0.13 AS 64501", "+10.4.0.13 AS 64501 shut down"],
+        ),
+        ({"dalt": {"remoteAs": 64999}}, ["-10.4.0.13 AS 64501", "+10.4.0.13 AS 64999"]),
+        ({"dalt": None}, ["-10.4.0.13 AS 64501"]),
+        ({"10.4.0.99": {"state": "Active", "remoteAs": 1}}, ["+10.4.0.99 AS 1"]),
+    ],
+)
+def test_another_neighbor_or_one_that_was_shut_down_is_drift(
+    changes: dict[str, dict[str, object] | None], lines: list[str]
+) -> None:
+    found = neighbors(summary(**changes))
+    (item,) = [item for item in found.items if item.state is DriftState.DRIFT]
+    assert item.subject == "FRR's neighbors"
+    assert [
+        line
+        for line in item.diff.splitlines()
+        if line[:1] in {"+", "-"} and line[:3] not in {"+++", "---"}
+    ] == lines
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        Output(b"junk"),
+        Output(b"[]"),
+        Output(b"", b"no", 1),
+        Output(b'{"peers": {"10.4.0.11": {"state": 3}}}'),
+    ],
+)
+def test_a_summary_that_is_none_is_unreadable(output: Output) -> None:
+    found = neighbors(output)
+    (item,) = [item for item in found.items if item.state is not DriftState.IN_SYNC]
+    assert item.state is DriftState.UNREADABLE
+    assert found.notes == ()
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import builtins
 import json
 import subprocess
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,23 @@ def test_the_table_names_what_is_not_in_sync_and_shows_its_lines() -> None:
     assert "\n    -    server bettley 10.4.0.11:6443 check\n" in text
     assert "\nunreachable  jast\n    no answer within 10 s; is it on?\n" in text
     assert text.endswith("\n3 hosts: 1 drift, 1 not loaded, 1 unreachable (allyrion, jast)")
+
+
+def test_a_note_is_shown_and_makes_no_drift() -> None:
+    note = "1 of 2 BGP sessions not Established: a Idle"
+    noted = replace(in_sync("router", "frr"), notes=(note,))
+    made = report(noted)
+    assert made.status == 0
+    assert f"\nnote  router\n    {note}\n" in made.table()
+    assert made.table().endswith("\n1 host: in sync")
+    assert made.to_dict()["hosts"][0]["notes"] == [note]
+
+
+def test_a_report_that_was_kept_without_notes_is_read() -> None:
+    document = mixed().to_dict()
+    for host in document["hosts"]:
+        del host["notes"]
+    assert DriftReport.from_dict(document).summary == mixed().summary
 
 
 def test_what_is_the_same_on_several_hosts_is_said_once() -> None:
