@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from goldentooth.applied import AppliedFile, Baseline, keyed_hash, manifest_bytes
 from goldentooth.artifact import Artifact, diff_texts
-from goldentooth.compare.secrets import mask, redact
+from goldentooth.compare.secrets import hide_values, mask
 from goldentooth.drift import DriftState, HostDrift, known_secrets
 from goldentooth.plan import archive
 from goldentooth.report.table import counted
@@ -150,4 +150,4 @@ def _diff(artifact: Artifact, live: HostFile | None, values: frozenset[str]) -> 
     if live is not None:
         shown = mask(artifact.text, live.content.decode(errors="surrogateescape"))
     diff = diff_texts(artifact.text, shown, artifact.path.lstrip("/"))
-    return redact(diff, values, [artifact.text])
+    return hide_values(diff, values, [artifact.text])

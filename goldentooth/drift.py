@@ -16,7 +16,7 @@ from goldentooth.applied import APPLIED, AppliedFile, Baseline, BaselineError, r
 from goldentooth.artifact import Artifact
 from goldentooth.check import Output, UnreadableError
 from goldentooth.compare import same_meaning, unified
-from goldentooth.compare.secrets import conceal, mask, redact, secret_values
+from goldentooth.compare.secrets import conceal, hide_values, mask, secret_values
 from goldentooth.observation import Observation, Seen
 from goldentooth.transports import HostFile
 
@@ -203,8 +203,8 @@ def _without_secrets(
     return tuple(
         replace(
             item,
-            detail=redact(item.detail, values, public),
-            diff=redact(item.diff, values, public),
+            detail=hide_values(item.detail, values, public),
+            diff=hide_values(item.diff, values, public),
         )
         for item in items
     )

@@ -24,7 +24,7 @@ from goldentooth.applied import (
     manifest_bytes,
 )
 from goldentooth.artifact import Artifact, diff_texts
-from goldentooth.compare.secrets import conceal, mask, redact, unknown_words
+from goldentooth.compare.secrets import conceal, hide_values, mask, unknown_words
 from goldentooth.drift import DriftState, HostDrift, Item, known_secrets
 from goldentooth.host import judge_line
 from goldentooth.model import Network, Node
@@ -220,7 +220,7 @@ class Sources:
             return diff
         values = [known_secrets(self.artifacts, self.files, record) for record in records]
         public = (artifact.text for artifact in self.artifacts.values())
-        return redact(diff, frozenset().union(*values), public)
+        return hide_values(diff, frozenset().union(*values), public)
 
     def is_file(self, item: Item) -> bool:
         """Tell whether ``item`` is a file; else it is a running state."""

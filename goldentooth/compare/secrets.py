@@ -104,10 +104,10 @@ def secret_values(intended: str, text: str) -> frozenset[str]:
     return frozenset(value for value in values - sides.vocabulary if len(value) > 3)
 
 
-def redact(text: str, values: Iterable[str], public: Iterable[str] = ()) -> str:
+def hide_values(text: str, values: Iterable[str], public: Iterable[str] = ()) -> str:
     r"""Return ``text`` without ``values``, but for words that stand in the open in ``public``.
 
-    >>> redact("+description dalt-hunter2", ["hunter2", "dalt"], ["neighbor dalt"])
+    >>> hide_values("+description dalt-hunter2", ["hunter2", "dalt"], ["neighbor dalt"])
     '+description dalt-<secret>'
     """
     present = {value for value in values if value in text}
