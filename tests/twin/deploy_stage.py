@@ -18,7 +18,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 from typing import Any
 
 from goldentooth.activation import Activation
@@ -28,6 +30,12 @@ from goldentooth.model import Network, Node
 from goldentooth.needs import Needs
 from goldentooth.observation import Observation
 from goldentooth.transports import Command
+
+_OTHERS = (
+    *("goldentooth.twin", "goldentooth.transports.cli", "goldentooth.transports.napalm_shell"),
+    *("runbooks.__main__", "tasks.napalm"),
+)
+"""Modules that no deployment imports."""
 
 
 class Toy:
@@ -199,15 +207,14 @@ def _flushed(status: int) -> int:
 
 
 def main() -> None:
-    import asyncssh  # noqa: F401  # before the fork
-    import jinja2  # noqa: F401
+    import goldentooth
+    import runbooks
+    import tasks
 
-    import goldentooth.planning
-    import goldentooth.project
-    import goldentooth.transports.ssh  # noqa: F401
-    import tasks.collect
-    import tasks.deploy
-    import tasks.verify  # noqa: F401
+    for package in (goldentooth, tasks, runbooks):  # before the fork
+        for module in walk_packages(package.__path__, f"{package.__name__}."):
+            if not module.name.startswith(_OTHERS):
+                import_module(module.name)
 
     for line in sys.stdin:
         request = json.loads(line)
