@@ -99,7 +99,10 @@ side_by_side() {
     while [ "$#" -gt 0 ]; do
         case " $answered " in
             *" $1 "*) ;;
-            *) was_ended "$bound" && conclude "$1" 137 late && answer "$1" || broken "$folder is full" ;;
+            *)
+                was_ended "$bound" || broken "$folder is full, or what was to be read was killed"
+                conclude "$1" 137 late && answer "$1" || broken "$folder is full"
+                ;;
         esac
         shift 3
     done
