@@ -7,13 +7,14 @@ token goes anywhere but to the host that was named.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.client import HTTPException, HTTPResponse, HTTPSConnection
 from select import POLLIN, poll
-from socket import socket
+from socket import SHUT_RDWR, socket
 from ssl import SSLCertVerificationError, SSLContext
+from threading import Timer
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -56,7 +57,8 @@ class HttpsClient:
     ``headers`` go with every question. Close it, or use it as a context; one thread at a time.
 
     Raises:
-        ValueError: if ``url`` is not an https URL of a host.
+        ValueError: if ``url`` is not an https URL of a host, or a header cannot be one; no message
+            holds a header's value.
     """
 
     def __init__(
@@ -65,11 +67,17 @@ class HttpsClient:
         parts = urlsplit(url)
         if parts.scheme != "https" or not parts.hostname:
             raise ValueError(f"{url} is not an https URL")
+        for name, value in headers.items():
+            if not (value.isascii() and value.isprintable()):
+                raise ValueError(f"the header {name} would hold a character that none can hold")
         self._base = parts.path.rstrip("/")
         self._headers = dict(headers)
-        self._connection = HTTPSConnection(
-            parts.hostname, parts.port, timeout=connect_seconds, context=trust
-        )
+        try:
+            self._connection = HTTPSConnection(
+                parts.hostname, parts.port or 443, timeout=connect_seconds, context=trust
+            )
+        except HTTPException as error:
+            raise ValueError(f"{url} is not an https URL: {error}") from None
 
     def __enter__(self) -> Self:
         return self
@@ -99,22 +107,28 @@ class HttpsClient:
         Raises:
             HttpsError: if there is no whole answer; the kind says how far it came.
         """
-        deadline = time.monotonic() + seconds
-        self._connected().settimeout(silence_seconds)
+        connection = self._connected()
+        connection.settimeout(silence_seconds)
         headers = self._headers if body is None else {**self._headers, **_JSON}
+        end = _End(connection, seconds)
         try:
-            self._connection.request(method, f"{self._base}{path}", body, headers)
-            answer = self._connection.getresponse()
-            content = _whole(answer, deadline, limit)
-        except HttpsError:
+            with end:
+                self._connection.request(method, f"{self._base}{path}", body, headers)
+                answer = self._connection.getresponse()
+                content = _whole(answer, limit)
+        except TooLargeError:
             self.close()
             raise
         except TimeoutError:
             self.close()
             raise NoAnswerError("no answer in time") from None
-        except (OSError, HTTPException) as error:
-            self.close()
+        except (HttpsError, OSError, HTTPException, ValueError) as error:
+            self.close()  # ValueError: of what was answered
+            if end.has_come:
+                raise NoAnswerError("no end of the answer in time") from None
             raise HttpsError(_reason(error)) from None
+        if end.has_come:
+            raise NoAnswerError("no end of the answer in time")
         return Reply(answer.status, content, answer.headers.get("Date", ""))
 
     def _connected(self) -> socket:
@@ -144,12 +158,32 @@ def _has_something(connection: socket) -> bool:
     return bool(waiting.poll(0))
 
 
-def _whole(answer: HTTPResponse, deadline: float, limit: int) -> bytes:
+class _End:
+    """Ends a connection in ``seconds``, whatever is read by then: a timeout is of one byte only."""
+
+    def __init__(self, connection: socket, seconds: float) -> None:
+        self.has_come = False
+        self._connection = connection
+        self._timer = Timer(seconds, self._come)
+        self._timer.daemon = True
+
+    def __enter__(self) -> None:
+        self._timer.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+    def _come(self) -> None:
+        self.has_come = True
+        with suppress(OSError):
+            # the socket's own: that of TLS would have its reader take what is encrypted for text
+            socket.shutdown(self._connection, SHUT_RDWR)
+
+
+def _whole(answer: HTTPResponse, limit: int) -> bytes:
     content = b""
-    while part := answer.read1(_CHUNK):  # what has come, so that drops have an end in time, too
+    while part := answer.read1(_CHUNK):
         content += part
-        if time.monotonic() > deadline:
-            raise NoAnswerError("no end of the answer in time")
         if len(content) > limit:
             raise TooLargeError(f"an answer is larger than {limit >> 20} MiB")
     if answer.length:

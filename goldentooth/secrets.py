@@ -203,7 +203,7 @@ class Secrets:
         address, token = (
             self._environ.get(name, "").strip() for name in ("VAULT_ADDR", "VAULT_TOKEN")
         )
-        if urlsplit(address).scheme != "https" or not urlsplit(address).hostname:
+        if not _is_https(address):
             raise SecretError(
                 reference,
                 "Vault's address is not known, or not https",
@@ -241,6 +241,14 @@ class Secrets:
                 f"VAULT_CACERT is not a readable certificate: {error.strerror or error}",
                 f"see {authority}",
             ) from None
+
+
+def _is_https(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return False
+    return parts.scheme == "https" and bool(parts.hostname)
 
 
 def redact(text: str, values: Iterable[str]) -> str:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined
 from jinja2.bccache import Bucket
@@ -17,13 +20,20 @@ def environment(folder: Path) -> Environment:
     return Environment(
         loader=FileSystemLoader(folder),
         undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
         auto_reload=False,
         autoescape=False,  # noqa: S701  # configuration files, not HTML
-        bytecode_cache=_Cache(str(cache)) if cache else None,
+        bytecode_cache=_Cache(str(cache), _PATTERN) if cache else None,
+        **_SYNTAX,
     )
+
+
+_SYNTAX: dict[str, Any] = {
+    "trim_blocks": True,
+    "lstrip_blocks": True,
+    "keep_trailing_newline": True,
+}
+_PATTERN = f"{sha256(repr((version('jinja2'), _SYNTAX)).encode()).hexdigest()[:12]}-%s.cache"
+"""Names of compiled templates; Jinja itself tells apart neither its versions nor these options."""
 
 
 def cache_folder() -> Path | None:

@@ -99,9 +99,11 @@ side_by_side() {
     while [ "$#" -gt 0 ]; do
         case " $answered " in
             *" $1 "*) ;;
-            *)
-                was_ended "$bound" || broken "$folder is full, or what was to be read was killed"
-                conclude "$1" 137 late && answer "$1" || broken "$folder is full"
+            *) # the clock was faster, or something has killed it
+                ending=
+                was_ended "$bound" && ending=late
+                { [ -s "$folder/$1.end" ] || conclude "$1" 137 "$ending"; } && answer "$1" ||
+                    broken "$folder is full"
                 ;;
         esac
         shift 3
@@ -127,7 +129,7 @@ aside() {
     # shellcheck disable=SC2086  # numbers
     wait $commands
     kill "$!" 2>/dev/null
-    wait
+    until wait; do :; done # interrupted as often as the signal comes
 }
 
 run_aside() {
@@ -135,7 +137,7 @@ run_aside() {
     trap 'is_late=late' TERM
     line=$3
     input=$2
-    begin "$1"
+    begin "$1" || return
     attempt >>"$folder/$1.out" 7>"$folder/$1.said" 8>&-
     status=$?
     [ -z "$is_late" ] && conclude "$1" "$status" "$refused" && echo "$1" >&8
@@ -152,7 +154,7 @@ answer_what_ends() {
         [ -z "$is_late" ] || answer_waiting
     done
     answer_waiting
-    echo "$answered" >"$folder/answered"
+    echo "$answered" >"$folder/answered" || broken "$folder is full"
 }
 
 answer_waiting() {
@@ -176,7 +178,7 @@ run_in_turn() {
 # leaves behind may hold the pipes open; so they have an end in time too.
 in_turn() {
     start_clock
-    begin "$index"
+    begin "$index" || broken "$folder is full"
     {
         {
             attempt within "$seconds"

@@ -178,7 +178,7 @@ def read_sessions(output: Output) -> dict[str, Session] | None:
     Raises:
         UnreadableError: if it failed or printed something else.
     """
-    if _is_down(output):
+    if _is_down(output) or b"bgpd is not running" in output.stderr + output.stdout:
         return None
     return sessions_of(parse_json({SESSIONS: output}, SESSIONS).get("peers", {}))
 

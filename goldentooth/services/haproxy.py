@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from goldentooth.activation import Activation
 from goldentooth.artifact import Draft, Judge
-from goldentooth.check import Check, Outcome, Output, failed, passes, succeeded
+from goldentooth.check import Check, Outcome, Output, UnreadableError, failed, passes, succeeded
 from goldentooth.model import Network, Node
 from goldentooth.needs import CURL, Needs, Package
 from goldentooth.observation import Difference, Observation, Seen, UnitsEnabled, Verdict
@@ -125,8 +125,7 @@ class HaproxyLoaded(Observation):
         """Compare the time of its start with that of the file's last change."""
         if _is_silent(seen.outputs[_ASK]):
             return Difference(Verdict.DRIFT, "nobody answers at its socket")
-        _, _, told = succeeded(seen.outputs, _ASK).text.partition("\n\n")
-        info = dict(line.split(": ", 1) for line in told.splitlines() if ": " in line)
+        info = dict(line.split(": ", 1) for line in _told(seen)[1].splitlines() if ": " in line)
         late = float(info["File_changed"]) - float(info["Process_started"])
         if late <= 0:
             return None
@@ -153,13 +152,26 @@ class HaproxyServers(Observation):
             f"{name} {address}:{port} ready"
             for name, address, port in sorted(_SERVER_LINE.findall(seen.expected[HAPROXY_CFG]))
         )
-        told, _, _ = succeeded(seen.outputs, _ASK).text.partition("\n\n")
-        _, columns, *rows = (line.removeprefix("# ").split() for line in told.splitlines())
+        told = _told(seen)[0].splitlines()
+        _, columns, *rows = (line.removeprefix("# ").split() for line in told)
         servers = (dict(zip(columns, row, strict=False)) for row in rows)
         runs = tuple(sorted(map(_server, servers)))
         if wanted == runs:
             return None
         return Difference(Verdict.DRIFT, "changed through its socket", wanted, runs)
+
+
+def _told(seen: Seen) -> tuple[str, str]:
+    """Return the servers' state, and what the process says of itself.
+
+    Raises:
+        UnreadableError: if it says neither.
+    """
+    output = seen.outputs[_ASK]
+    if output.status:
+        raise UnreadableError(f"{_SOCKET} does not answer: {output.complaint}")
+    servers, _, info = succeeded(seen.outputs, _ASK).text.partition("\n\n")
+    return servers, info
 
 
 def _is_silent(output: Output) -> bool:

@@ -87,6 +87,7 @@ def parse_answer(printed: bytes, count: int, mark: str) -> tuple[Output, ...] | 
                 stderr = body
             case [b"end", index, status, *ending]:
                 outputs[int(index)] = _output(stdout, stderr, int(status), ending)
+                stdout = stderr = b""
             case [b"broken", *reason]:
                 raise TransportError(b" ".join(reason).decode(errors="replace"))
     return tuple(outputs)

@@ -23,6 +23,7 @@ from goldentooth.transports.batch import (
     request_bytes,
 )
 from goldentooth.transports.files import parse_files
+from tests.namespaces import needs_root
 
 MARK = "mark-0123456789abcdef"
 WAYS = pytest.mark.parametrize("aside", [False, True], ids=["run", "gather"])
@@ -110,11 +111,13 @@ def test_a_command_that_hangs_is_ended_and_the_others_are_answered(*, aside: boo
 
 
 @WAYS
+@pytest.mark.parametrize("others", range(5))  # the signal may come once or twice
 def test_what_does_not_end_by_itself_is_killed_with_all_that_it_began(
-    tmp_path: Path, *, aside: bool
+    tmp_path: Path, others: int, *, aside: bool
 ) -> None:
     stubborn = f"trap '' TERM; echo $$ >{tmp_path}/a; sleep 61 & echo $! >{tmp_path}/b; wait; wait"
-    run(stubborn, aside=aside, seconds=1)
+    outputs = run(stubborn, *["true"] * others, aside=aside, seconds=1)
+    assert outputs[0].is_late
     begun = [int((tmp_path / name).read_text()) for name in "ab"]
     deadline = time.monotonic() + 5
     while any(map(_is_alive, begun)) and time.monotonic() < deadline:
@@ -153,6 +156,41 @@ def test_a_host_that_has_no_room_for_an_answer_says_so() -> None:
     fill = 'exec 3>&1; ln -s /dev/full "$(readlink /proc/self/fd/3 | sed s/out$/end/)"'
     with pytest.raises(TransportError, match="is full"):
         run("echo fine", fill, aside=True)
+
+
+@WAYS
+def test_a_command_that_ends_its_process_group_loses_no_word_of_the_others(*, aside: bool) -> None:
+    killer, fine = run("sleep 0.5; kill -KILL 0", "echo fine", aside=aside)
+    assert (killer.status, killer.is_late, killer.is_missing) == (137, False, False)
+    assert fine == Output(b"fine\n")
+
+
+@needs_root
+@pytest.mark.parametrize(
+    "commands",
+    [
+        ("head -c 9000000 /dev/zero", "echo fine"),
+        ("yes >&2", "echo fine"),
+        ("head -c 9000000 /dev/zero", "head -c 9000000 /dev/zero", "sleep 0.5; echo late"),
+    ],
+)
+def test_a_host_without_memory_for_the_answer_says_so(commands: tuple[str, ...]) -> None:
+    line, text = as_root(aside=True)
+    request = text + request_bytes([*map(Command, commands)], MARK, aside=True, seconds=3)
+    small = "mount -t tmpfs -o size=2m tmpfs /run && mount -t tmpfs -o ro tmpfs /dev/shm && "
+    done = subprocess.run(
+        ["unshare", "--mount", "/bin/sh", "-c", small + line],
+        input=request,
+        stdout=subprocess.PIPE,
+        check=False,
+    )
+    with pytest.raises(TransportError, match=r"/run/goldentooth\..* is full"):
+        parse_answer(done.stdout, len(commands), MARK)
+
+
+def test_an_answer_without_its_beginning_has_not_that_of_another() -> None:
+    printed = f"{MARK} start 1\n\n{MARK} out 0\nmine\n{MARK} end 0 0 \n\n{MARK} end 1 0 \n".encode()
+    assert parse_answer(printed, 2, MARK) == (Output(b"mine"), Output(b""))
 
 
 def test_a_command_has_its_own_time() -> None:

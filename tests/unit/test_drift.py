@@ -195,6 +195,16 @@ def neighbors(output: Output) -> HostDrift:
     return judge_host(intent, Collected(files, record, {sessions.reads()[0]: output}))
 
 
+@pytest.mark.parametrize(
+    "said", [b"bgpd is not running\n", b"Exiting: failed to connect to any daemons.\n"]
+)
+def test_where_bgpd_does_not_run_the_running_configuration_says_so(said: bytes) -> None:
+    assert (neighbors(Output(b"", said, 1)).items[-1].state, neighbors(Output(b"{}")).status) == (
+        DriftState.IN_SYNC,
+        1,
+    )
+
+
 def test_sessions_that_are_up_are_no_word_worth() -> None:
     found = neighbors(summary())
     assert (found.status, found.notes) == (0, ())

@@ -167,18 +167,38 @@ def test_a_server_that_says_nothing_is_not_waited_for(
     assert time.monotonic() - begun < 2.5
 
 
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("begin", "drop"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", b"x"),
+        (b"HTTP/1.1 200 OK\r\nX: ", b"x"),
+        (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (CHUNKED, b"1\r\nx\r\n"),
+        (CHUNKED + b"1", b";x"),
+        (CHUNKED + b"1\r\nx\r\n0\r\n", b"X: y\r\n"),
+    ],
+    ids=["body", "header", "headers", "100s", "chunks", "extension", "trailers"],
+)
 def test_a_server_that_drips_has_an_end_in_time(
-    serve: Callable[..., Server], authority: TestAuthority
+    serve: Callable[..., Server], authority: TestAuthority, begin: bytes, drop: bytes
 ) -> None:
     def drip(connection: SSLSocket) -> None:
         connection.recv(65536)
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
-        for _ in range(1000):
-            connection.sendall(b"x")
+        connection.sendall(begin)
+        for _ in range(90):
+            connection.sendall(drop)
             time.sleep(0.05)
 
-    with client(serve(drip), authority) as way, pytest.raises(NoAnswerError, match="no end"):
-        ask(way, seconds=0.5)
+    with client(serve(drip, replying(OK)), authority) as way:
+        begun = time.monotonic()
+        with pytest.raises(NoAnswerError, match="no end of the answer in time"):
+            ask(way, seconds=0.5)
+        assert time.monotonic() - begun < 3
+        assert ask(way).content == b"ok"
 
 
 def test_an_answer_that_is_too_large_is_not_kept(
@@ -221,7 +241,27 @@ def test_nobody_there_and_no_tls_there_is_not_connected(authority: TestAuthority
     assert not isinstance(no_tls.value, UntrustedError)
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "127.0.0.1", "", "https://", "file:///x"])
+def test_an_address_of_ipv6_is_one_with_a_port_or_without(authority: TestAuthority) -> None:
+    trust = create_default_context(cafile=str(authority.certificate))
+    for url in ("https://[::1]:1", "https://[::1]"):
+        with pytest.raises(NotConnectedError, match=r"refused|unreachable|assign"):
+            ask(HttpsClient(url, trust, {}, 5))
+
+
+@pytest.mark.parametrize("value", ["a\nX: y", "é\n", "\r", "a'b\"c\nd", "nul\0", "naïve"])
+def test_a_header_that_is_none_is_refused_without_a_word_of_it(value: str) -> None:
+    with pytest.raises(ValueError, match="the header X-Token would hold") as caught:
+        HttpsClient("https://127.0.0.1", create_default_context(), {"X-Token": value}, 1)
+    assert value not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://127.0.0.1:1", "127.0.0.1", "", "https://", "file:///x"),
+        *("https://h x", "https://a:b", "https://[::1", "https://a:99999"),
+    ],
+)
 def test_only_https_is_spoken(url: str) -> None:
-    with pytest.raises(ValueError, match="not an https URL"):
+    with pytest.raises(ValueError, match=r"not an https URL|IPv6|[Pp]ort"):
         HttpsClient(url, create_default_context(), {}, 1)

@@ -189,6 +189,11 @@ def test_the_fields_of_one_secret_are_read_at_once(
     [
         ({"VAULT_ADDR": "http://127.0.0.1:1"}, "not https"),
         ({"VAULT_ADDR": ""}, "not known"),
+        ({"VAULT_ADDR": "https://[::1"}, "not https"),
+        ({"VAULT_ADDR": "https://h x"}, "cannot be asked"),
+        ({"VAULT_ADDR": "https://[fe80::abcd]"}, "cannot be asked"),
+        ({"VAULT_TOKEN": f"{TOKEN}\nX: y"}, "cannot be asked"),
+        ({"VAULT_TOKEN": f"é{TOKEN}\nX: y"}, "cannot be asked"),
         ({"VAULT_TOKEN": ""}, "no token"),
         ({"VAULT_CACERT": "/none"}, "VAULT_CACERT is not a readable certificate"),
         ({"VAULT_CACERT": ""}, "cannot be asked"),
