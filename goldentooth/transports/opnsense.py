@@ -166,6 +166,7 @@ class OpnsenseTransport:
         self._client = _client(url, key, secret, _trust(ca), self._bounds)
         self._is_snake: bool | None = None
         self._known_to_be_right = False
+        self._end: float | None = None
         self.clock = 0.0
         """The router's time at its last answer, in seconds since 1970."""
 
@@ -235,10 +236,19 @@ class OpnsenseTransport:
     def observe(self) -> Live:
         """Return the router's state, after making sure that it is the right box.
 
+        All of it has the time of a round trip with a host.
+
         Raises:
             WrongRouterError: if it calls itself otherwise than the facts do.
             TransportError: if it cannot be read; the kind and the message say why.
         """
+        self._end = time.monotonic() + self._bounds.host_seconds
+        try:
+            return self._observe()
+        finally:
+            self._end = None
+
+    def _observe(self) -> Live:
         self.make_sure()
         answers = {
             model: self._model(model, section.address, section.key)
@@ -542,6 +552,10 @@ class OpnsenseTransport:
             TransportError: if there is no answer, or the key is not let in.
         """
         whole = seconds or self._bounds.host_seconds
+        if self._end is not None:
+            whole = min(whole, self._end - time.monotonic())
+        if whole <= 0:
+            raise TooSlowError(f"{self._url}: not all was answered in time")
         try:
             answer = self._client.ask(
                 method,

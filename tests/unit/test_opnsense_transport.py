@@ -219,6 +219,20 @@ def test_a_slow_router_is_waited_for_within_bounds(
     assert deploy(router, intended).error is None
 
 
+def test_a_slow_router_has_the_time_of_a_host_for_all_that_is_read(
+    router: SimulatedRouter,
+) -> None:
+    router.break_(slow=0.3)
+    bounds = Bounds(connect_seconds=5, command_seconds=5, host_seconds=1)
+    begun = time.monotonic()
+    with router.transport(bounds=bounds) as transport, pytest.raises(TooSlowError):
+        transport.observe()
+    assert time.monotonic() - begun < 4
+    router.heal()
+    with router.transport() as transport:
+        transport.observe()
+
+
 # -- what goes wrong while it is changed -----------------------------------------------------
 
 
