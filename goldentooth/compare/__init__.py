@@ -1,26 +1,18 @@
 """Two versions of a configuration, held against each other as their daemon would read them. Pure.
 
-Each format has a module with ``canonical(text)``: the lines of the text in a form that is equal
-for two texts only if the daemon would do the same with both. Where it is not sure that it
-would, the forms differ: a difference too many is looked at, one too few is not.
+Each format has a module of its name with ``canonical(text)``: the lines of the text in a form that
+is equal for two texts only if the daemon would do the same with both. Where it is not sure that it
+would, the forms differ: a difference too many is looked at, one too few is not. It is imported when
+two texts differ: where all is in sync, none is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from importlib import import_module
 
 from goldentooth.artifact import diff_texts
-from goldentooth.compare import frr, haproxy, interfaces, plain, sysctl, yaml
 
-FORMATS: Mapping[str, Callable[[str], tuple[str, ...]]] = {
-    "frr": frr.canonical,
-    "haproxy": haproxy.canonical,
-    "interfaces": interfaces.canonical,
-    "plain": plain.canonical,
-    "sysctl": sysctl.canonical,
-    "yaml": yaml.canonical,
-}
-"""By name, what brings a text into its canonical form."""
+FORMATS = ("frr", "haproxy", "interfaces", "plain", "sysctl", "yaml")
 
 
 def canonical(format: str, text: str) -> tuple[str, ...]:  # noqa: A002  # as Artifact names it
@@ -29,7 +21,9 @@ def canonical(format: str, text: str) -> tuple[str, ...]:  # noqa: A002  # as Ar
     >>> canonical("sysctl", "# routing\nnet.ipv4.ip_forward=1\n")
     ('net/ipv4/ip_forward = 1',)
     """
-    return FORMATS.get(format, plain.canonical)(text)
+    module = import_module(f"{__name__}.{format if format in FORMATS else 'plain'}")
+    lines: tuple[str, ...] = module.canonical(text)
+    return lines
 
 
 def same_meaning(format: str, one: str, other: str) -> bool:  # noqa: A002

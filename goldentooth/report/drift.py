@@ -9,12 +9,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from goldentooth.drift import DriftState, HostDrift, Item
-from goldentooth.report.junit import Case, junit_xml
-from goldentooth.report.prometheus import Gauge, Sample, metrics_text
 from goldentooth.report.table import counted, format_table, paint, paint_diff, printable
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+    from goldentooth.report.junit import Case
+    from goldentooth.report.prometheus import Sample
 
 FORMAT = "goldentooth-net/drift/1"
 
@@ -104,6 +105,8 @@ class DriftReport:
 
     def junit(self) -> str:
         """Return JUnit's XML: a suite a host, a case an item."""
+        from goldentooth.report.junit import junit_xml
+
         return junit_xml(
             "goldentooth-net drift", ((host.host, map(_case, _rows(host))) for host in self.hosts)
         )
@@ -113,6 +116,8 @@ class DriftReport:
 
         ``last_success`` is when a run could last tell how all hosts stand, if this one could not.
         """
+        from goldentooth.report.prometheus import Gauge, metrics_text
+
         success = self.started if self.status < 2 else last_success
         return metrics_text(
             (
@@ -229,6 +234,8 @@ def _block(hosts: Sequence[str], row: Item, *, colour: bool) -> str:
 
 
 def _case(row: Item) -> Case:
+    from goldentooth.report.junit import Case
+
     group, name = row.service or "host", row.subject or "host"
     if row.state is DriftState.IN_SYNC:
         return Case(group, name)
