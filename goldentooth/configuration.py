@@ -48,9 +48,10 @@ def read_config(path: Path) -> Config:
     Raises:
         UsageError: if Nornir cannot use it.
     """
-    _refuse_odd_sections(path)
+    sections = _read_sections(path)
     try:
-        config = Config.from_file(str(path))
+        # Nornir reads YAML with pure Python: the same again would take longer than the inventory
+        config = Config.from_file(str(path)) if sections is None else Config.from_dict(**sections)
         config.user_defined.setdefault(FOLDER, str(path.parent))  # for connections to find files
         config.logging.configure()
     except GoldentoothError:
@@ -69,14 +70,15 @@ def read_config(path: Path) -> Config:
     return config
 
 
-def _refuse_odd_sections(path: Path) -> None:
-    """Raise a UsageError where Nornir would trip over what config.yaml holds.
+def _read_sections(path: Path) -> dict[str, dict[str, Any]] | None:
+    """Return Nornir's sections of config.yaml; None if it is no YAML to us: it may be to Nornir.
 
-    What is no YAML to us may be to Nornir, which then says so itself.
+    Raises:
+        UsageError: where Nornir would trip over it.
     """
     document = read_document(path)
     if document.problems:
-        return
+        return None
     if not document.value:
         raise UsageError(f"{document.file} holds no settings\n    {RIGHT}")
     for section, value in document.value.items():
@@ -89,6 +91,7 @@ def _refuse_odd_sections(path: Path) -> None:
         document.value.get("user_defined", {}),
         lambda *setting: document.where(("user_defined", *setting)),
     )
+    return {name: document.value[name] for name in _SECTIONS if name in document.value}
 
 
 class _PluginsOnDemand(dict[str, Any]):
