@@ -165,6 +165,7 @@ class OpnsenseTransport:
         self._secrets = (key, secret)
         self._client = _client(url, key, secret, _trust(ca), self._bounds)
         self._is_snake: bool | None = None
+        self._information: Any = None
         self._known_to_be_right = False
         self._end: float | None = None
         self.clock = 0.0
@@ -264,7 +265,9 @@ class OpnsenseTransport:
 
     def identity(self) -> str:
         """Return what the router calls itself: its host name and domain."""
-        answer = self._read(self._style("diagnostics/system/systemInformation"))
+        path = self._style(_INFORMATION)
+        answer = self._information or self._read(path)
+        self._information = None  # it says what it was when it was asked
         name = answer.get("name") if isinstance(answer, dict) else None
         if not isinstance(name, str) or not name:
             raise TransportError(f"{self._url}: it does not say its name: is it an OPNsense?")
@@ -484,11 +487,12 @@ class OpnsenseTransport:
     def _style(self, path: str) -> str:
         """Return ``path`` in the style of names that this router answers: found out once."""
         if self._is_snake is None:
-            asked = _snake("diagnostics/system/systemInformation")
+            asked = _snake(_INFORMATION)
             answer = self._repeated("GET", asked)
             if answer.status not in {200, 404}:
                 self._content(asked, answer)  # raises: nothing is known by that
             self._is_snake = answer.status == 200
+            self._information = answer.content if self._is_snake else None
         return _snake(path) if self._is_snake else path
 
     def _read(self, path: str, search: Mapping[str, Any] | None = None) -> Any:
@@ -622,6 +626,7 @@ def fill_secrets(intended: Intended, secrets: Secrets) -> Intended:
 
 
 _NEEDED = ("url", "key", "secret", "host_name")
+_INFORMATION = "diagnostics/system/systemInformation"
 
 
 def _clock(date: str) -> float:
