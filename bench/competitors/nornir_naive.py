@@ -94,24 +94,24 @@ def render_host(task: Task, site: Site) -> Result:
     if host.has_parent_group("router"):
         top = f"_twin/{host.name}"
         context = {
-            "bgp": site.facts["bgp"],
+            "bgp": {"bfd": None, **site.facts["bgp"]},
             "router": _view(host),
             "neighbors": [_view(node) for node in site.nodes],
             "accepted_prefixes": site.prefixes,
             "maximum_prefix": site.pool_size,
         }
         _write(task, site, "frr/router.conf.j2", f"{host.name}/etc/frr/frr.conf", **context)
-        _write(task, site, "frr/daemons.j2", f"{host.name}/etc/frr/daemons")
+        _write(task, site, "frr/daemons.j2", f"{host.name}/etc/frr/daemons", bfd=False)
     if host.has_parent_group("k8s"):
         twin = f"_twin/{host.name}"
         context = {
-            "bgp": site.facts["bgp"],
+            "bgp": {"bfd": None, **site.facts["bgp"]},
             "router": _view(site.router),
             "node": _view(host),
             "pool": site.prefixes,
         }
         _write(task, site, "frr/speaker.conf.j2", f"{twin}/etc/frr/frr.conf", **context)
-        _write(task, site, "frr/daemons.j2", f"{twin}/etc/frr/daemons")
+        _write(task, site, "frr/daemons.j2", f"{twin}/etc/frr/daemons", bfd=False)
         _write_kubeadm(task, site)
     if host.has_parent_group("haproxy"):
         context = {
@@ -155,6 +155,7 @@ def _write_routes(task: Task, site: Site, top: str) -> None:
     wireless = host.get("wireless_interface")
     destination = site.facts["load_balancer"]["cidr"]
     hop = "" if host.get("load_balancer_route") == "on-link" else f"via {site.router.hostname} "
+    route = f"{destination} {hop}dev {host['interface']}"
     _write(
         task,
         site,
@@ -163,7 +164,7 @@ def _write_routes(task: Task, site: Site, top: str) -> None:
         node=_view(host),
         prefix_length=IPv4Network(site.facts["infrastructure"]["cidr"]).prefixlen,
         gateway=None if is_router else site.router.hostname,
-        routes=[] if is_router else [f"{destination} {hop}dev {host['interface']}"],
+        routes=[] if is_router else [{"text": route, "why": "load-balancer addresses"}],
         wireless=wireless,
     )
     if wireless:

@@ -67,8 +67,7 @@ class Routes:
                 "prefix_length": network.infrastructure.cidr.prefixlen,
                 "gateway": None if node.is_router else network.router.address,
                 # os-frr makes those of an OPNsense router, on its stand-in too
-                "routes": () if node.is_opnsense else network.routes(node),
-                "load_balancer": network.load_balancer.cidr,
+                "routes": () if node.is_opnsense else _stated_routes(network, node),
                 "wireless": node.facts.wireless_interface,
             },
             scope=scope,
@@ -465,6 +464,20 @@ class KernelAddresses(Observation):
             return False
         is_own = interface == self.interface and address.get("scope") == "global"
         return is_own or local in self.infrastructure
+
+
+def _stated_routes(network: Network, node: Node) -> tuple[dict[str, str], ...]:
+    """Return the routes of a host's file: each as `ip route` takes it, and why it is there."""
+    pool = network.load_balancer.cidr
+    return tuple(
+        {
+            "text": str(route),
+            "why": "load-balancer addresses"
+            if route.destination == pool
+            else "stated for this host",
+        }
+        for route in network.routes(node)
+    )
 
 
 def _difference(wanted: Collection[str], runs: Collection[str]) -> Difference | None:
