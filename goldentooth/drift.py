@@ -161,10 +161,12 @@ def judge_host(intent: HostIntent, collected: Collected) -> HostDrift:
         )
     if state is None and collected.rolled_back:
         state, reason = DriftState.ROLLED_BACK, collected.rolled_back
-    found = (*_files(intent, collected, baseline), *_running(intent, collected, baseline))
+    seen = Seen(_expected(intent, baseline), collected.files, collected.outputs)
+    running = _running(intent, seen, has_baseline=baseline is not None)
+    found = (*_files(intent, collected, baseline), *running)
     items = _without_secrets(found, intent, collected, baseline)
     named = f"{baseline.deployment} of {baseline.at}" if baseline else ""
-    return HostDrift(intent.host, items, state, reason, named, _notes(intent, collected, baseline))
+    return HostDrift(intent.host, items, state, reason, named, _notes(intent, seen))
 
 
 def known_secrets(
@@ -375,17 +377,15 @@ def _shown(content: bytes, reference: str) -> str:
 # -- running state ----------------------------------------------------------------------
 
 
-def _running(intent: HostIntent, collected: Collected, baseline: Baseline | None) -> Iterator[Item]:
-    seen = Seen(_expected(intent, baseline), collected.files, collected.outputs)
+def _running(intent: HostIntent, seen: Seen, *, has_baseline: bool) -> Iterator[Item]:
     for service, observation in intent.observations:
         item = _observe(service, observation, seen)
-        if baseline is None and item.state is DriftState.DRIFT:
+        if not has_baseline and item.state is DriftState.DRIFT:
             item = replace(item, state=DriftState.NO_BASELINE)  # nobody knows who moved
         yield item
 
 
-def _notes(intent: HostIntent, collected: Collected, baseline: Baseline | None) -> tuple[str, ...]:
-    seen = Seen(_expected(intent, baseline), collected.files, collected.outputs)
+def _notes(intent: HostIntent, seen: Seen) -> tuple[str, ...]:
     notes: list[str] = []
     for _, observation in intent.observations:
         with suppress(UnreadableError, *_GARBAGE):  # the observation's item says so

@@ -51,6 +51,15 @@ class Reply:
     """The server's time, as it says it (RFC 9110 §6.6.1)."""
 
 
+def is_https(url: str) -> bool:
+    """Tell whether ``url`` is an https URL of a host."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme == "https" and bool(parts.hostname)
+
+
 class HttpsClient:
     """The way to the server of ``url``, which may have a path that everything is below.
 
@@ -64,9 +73,9 @@ class HttpsClient:
     def __init__(
         self, url: str, trust: SSLContext, headers: Mapping[str, str], connect_seconds: float
     ) -> None:
-        parts = urlsplit(url)
-        if parts.scheme != "https" or not parts.hostname:
+        if not is_https(url):
             raise ValueError(f"{url} is not an https URL")
+        parts = urlsplit(url)
         for name, value in headers.items():
             if not (value.isascii() and value.isprintable()):
                 raise ValueError(f"the header {name} would hold a character that none can hold")
@@ -74,7 +83,7 @@ class HttpsClient:
         self._headers = dict(headers)
         try:
             self._connection = HTTPSConnection(
-                parts.hostname, parts.port or 443, timeout=connect_seconds, context=trust
+                parts.hostname or "", parts.port or 443, timeout=connect_seconds, context=trust
             )
         except HTTPException as error:
             raise ValueError(f"{url} is not an https URL: {error}") from None

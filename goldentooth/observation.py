@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from goldentooth.check import Output, UnreadableError
 from goldentooth.transports import HostFile
@@ -82,62 +82,51 @@ class Observation(ABC):
 
 
 @dataclass(frozen=True)
-class UnitsActive(Observation):
+class _Units(Observation):
+    """Whether the units of a service are in the one state that is wanted."""
+
+    service: str
+    units: tuple[str, ...]
+    _wanted: ClassVar[str]
+    """The state as systemctl names it; `systemctl is-STATE` asks for it."""
+    _when: ClassVar[str] = ""
+    _meaning: ClassVar[str] = ""
+
+    @property
+    def subject(self) -> str:
+        """Whose units."""
+        return f"units of {self.service}{self._when}"
+
+    def reads(self) -> tuple[str, ...]:
+        """The units' states, a line each (systemctl(1), is-active and is-enabled)."""
+        return (f"systemctl is-{self._wanted} {' '.join(self.units)}",)
+
+    def compare(self, seen: Seen) -> Difference | None:
+        """Name those that are in another state."""
+        (command,) = self.reads()
+        states = seen.outputs[command].text.split()
+        if len(states) != len(self.units):
+            raise UnreadableError(f"`{command}`: {seen.outputs[command].complaint}")
+        found = tuple(f"{unit} {state}" for unit, state in zip(self.units, states, strict=True))
+        wanted = tuple(f"{unit} {self._wanted}" for unit in self.units)
+        if found == wanted:
+            return None
+        told = ", ".join(line for line in found if not line.endswith(f" {self._wanted}"))
+        return Difference(Verdict.DRIFT, f"{told}{self._meaning}", wanted, found)
+
+
+class UnitsActive(_Units):
     """Whether the units of a service run."""
 
-    service: str
-    units: tuple[str, ...]
-
-    @property
-    def subject(self) -> str:
-        """Whose units."""
-        return f"units of {self.service}"
-
-    def reads(self) -> tuple[str, ...]:
-        """The units' states, a line each (systemctl(1), is-active)."""
-        return (f"systemctl is-active {' '.join(self.units)}",)
-
-    def compare(self, seen: Seen) -> Difference | None:
-        """Name those that do not run."""
-        states = seen.outputs[self.reads()[0]].text.split()
-        if len(states) != len(self.units):
-            raise UnreadableError(f"`{self.reads()[0]}`: {seen.outputs[self.reads()[0]].complaint}")
-        found = tuple(f"{u} {state}" for u, state in zip(self.units, states, strict=True))
-        wanted = tuple(f"{unit} active" for unit in self.units)
-        if found == wanted:
-            return None
-        told = ", ".join(line for line in found if not line.endswith(" active"))
-        return Difference(Verdict.DRIFT, told, wanted, found)
+    _wanted = "active"
 
 
-@dataclass(frozen=True)
-class UnitsEnabled(Observation):
+class UnitsEnabled(_Units):
     """Whether the units of a service start when the host next boots."""
 
-    service: str
-    units: tuple[str, ...]
-
-    @property
-    def subject(self) -> str:
-        """Whose units."""
-        return f"units of {self.service} at boot"
-
-    def reads(self) -> tuple[str, ...]:
-        """The units' states, a line each (systemctl(1), is-enabled)."""
-        return (f"systemctl is-enabled {' '.join(self.units)}",)
-
-    def compare(self, seen: Seen) -> Difference | None:
-        """Name those that do not start."""
-        output = seen.outputs[self.reads()[0]]
-        states = output.text.split()
-        if len(states) != len(self.units):
-            raise UnreadableError(f"`{self.reads()[0]}`: {output.complaint}")
-        found = tuple(f"{unit} {state}" for unit, state in zip(self.units, states, strict=True))
-        wanted = tuple(f"{unit} enabled" for unit in self.units)
-        if found == wanted:
-            return None
-        told = ", ".join(line for line in found if not line.endswith(" enabled"))
-        return Difference(Verdict.DRIFT, f"{told}: it does not start at boot", wanted, found)
+    _wanted = "enabled"
+    _when = " at boot"
+    _meaning = ": it does not start at boot"
 
 
 def observations(

@@ -16,7 +16,7 @@ from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from ssl import SSLContext, create_default_context
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from goldentooth.errors import GoldentoothError
 from goldentooth.values import SECRET_REFERENCE
@@ -198,12 +198,12 @@ class Secrets:
 
     def _read_vault(self, reference: str, mount: str, path: str) -> Mapping[str, Any]:
         """Read one secret (Vault API documentation, KV secrets engine version 2, read)."""
-        from goldentooth.https import HttpsClient, HttpsError
+        from goldentooth.https import HttpsClient, HttpsError, is_https
 
         address, token = (
             self._environ.get(name, "").strip() for name in ("VAULT_ADDR", "VAULT_TOKEN")
         )
-        if not _is_https(address):
+        if not is_https(address):
             raise SecretError(
                 reference,
                 "Vault's address is not known, or not https",
@@ -241,14 +241,6 @@ class Secrets:
                 f"VAULT_CACERT is not a readable certificate: {error.strerror or error}",
                 f"see {authority}",
             ) from None
-
-
-def _is_https(address: str) -> bool:
-    try:
-        parts = urlsplit(address)
-    except ValueError:
-        return False
-    return parts.scheme == "https" and bool(parts.hostname)
 
 
 def redact(text: str, values: Iterable[str]) -> str:
