@@ -73,7 +73,8 @@ class Staging:
     ``source`` the host puts back what was applied before that deployment (or ``applied``).
     """
 
-    __slots__ = ("by", "carried", "key", "manifest", "name", "new", "plan", "record", "source",
+    __slots__ = ("base",
+        "by", "carried", "key", "manifest", "name", "new", "plan", "record", "source",
                  "units")  # fmt: skip
 
     def __init__(self, name: str, by: str, plan: Plan, units: list[str]) -> None:
@@ -87,3 +88,4 @@ class Staging:
         self.manifest = b""
         self.key = b""
         self.source = ""
+        self.base = ""

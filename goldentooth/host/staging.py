@@ -20,6 +20,7 @@ from goldentooth.host.state import (
     NONE,
     STAGED,
     Deployment,
+    HostState,
     StateFolder,
     prune,
     record_folder,
@@ -46,9 +47,7 @@ def stage(machine: Machine, staging: Staging, holder: str) -> dict[str, object]:
             forget(alone, known)
         if state.switched is not None:
             raise armed_refusal(state.switched)
-        deployment = Deployment(staging.name, state.number + 1, staging.by, machine.now())
-        deployment.previous = state.applied
-        deployment.record = record_folder(staging.name)
+        deployment = _new_deployment(machine, state, staging)
         if staging.source:
             _take_kept(machine, alone, staging, deployment)
         _receive(machine, alone, staging, deployment)
@@ -68,9 +67,7 @@ def adopt(machine: Machine, staging: Staging, holder: str) -> dict[str, object]:
             raise armed_refusal(state.switched)
         if state.find(staging.name) is not None:
             raise wrong_state(state.find(staging.name), staging.name, "new")
-        deployment = Deployment(staging.name, state.number + 1, staging.by, machine.now())
-        deployment.previous = state.applied
-        deployment.record = record_folder(staging.name)
+        deployment = _new_deployment(machine, state, staging)
         _receive(machine, alone, staging, deployment)
         deployment.state = ADOPTED
         state.number = deployment.number
@@ -81,6 +78,15 @@ def adopt(machine: Machine, staging: Staging, holder: str) -> dict[str, object]:
         alone.store()
         clean(alone, gone, records)
         return answer_of(deployment)
+
+
+def _new_deployment(machine: Machine, state: HostState, staging: Staging) -> Deployment:
+    if staging.base != state.applied:
+        raise Refusal("moved", "another deployment has been applied since the plan was made")
+    deployment = Deployment(staging.name, state.number + 1, staging.by, machine.now())
+    deployment.previous = state.applied
+    deployment.record = record_folder(staging.name)
+    return deployment
 
 
 def _take_kept(machine: Machine, alone: Alone, staging: Staging, deployment: Deployment) -> None:

@@ -233,20 +233,21 @@ def _no_number(text: str) -> object:
 
 
 def _staging_in(name: str, found: dict[str, object]) -> Staging:
-    known = {"by", "plan", "activate", "units", "carried", "source"}
+    known = {"by", "plan", "activate", "units", "carried", "source", "base"}
     if found.keys() != known:
         raise Refusal("malformed", f"deployment.json has {shown(' '.join(sorted(found)))}")
     lines = [command_line(line) for line in _texts(found["activate"])]
     files = [_planned_file(words) for words in _list(found["plan"])]
     if len({file.path for file in files}) != len(files):
         raise Refusal("malformed", "the plan names a file twice")
-    by, source = found["by"], found["source"]
-    if not isinstance(by, str) or not isinstance(source, str):
+    by, source, base = found["by"], found["source"], found["base"]
+    if not isinstance(by, str) or not isinstance(source, str) or not isinstance(base, str):
         raise Refusal("malformed", "deployment.json has something else where a text should be")
     units = [unit_name(unit) for unit in _texts(found["units"])]
     staging = Staging(name, one_line(by), Plan(files, lines), units)
     staging.carried = [absolute_path(path) for path in _texts(found["carried"])]
     staging.source = deployment_name(source) if source else ""
+    staging.base = one_line(base)
     return staging
 
 
