@@ -13,7 +13,9 @@ from collections.abc import Sequence
 
 from goldentooth.check import Output
 from goldentooth.errors import PrivilegeError, TransportError, UnreachableError, UsageError
-from goldentooth.host import INSTALLED, sent_program
+from goldentooth.host import INSTALLED, OLDEST_PYTHON, reading_program, sent_program
+from goldentooth.host.process import ENVIRONMENT
+from goldentooth.host.request import GATHER, PROTOCOL, RUN, Asked, write_request
 from goldentooth.transports import Command
 
 AS_USER = f"exec env LC_ALL=C sudo -n {INSTALLED}"
@@ -25,15 +27,52 @@ OUTPUT_LIMIT = 64 * 1024 * 1024
 EVERY_LIMIT = 2 * OUTPUT_LIMIT
 """Bytes that a host may answer in one exchange."""
 
-_PROTOCOL = b"1"
 LATE, MISSING = 124, 125
 """Exit statuses as timeout(1) has them: its time was over; it was not run."""
 
+_NUMBER = re.compile(rb"[0-9]{1,6}")
+_OLDEST = ".".join(map(str, OLDEST_PYTHON))
+_NO_PYTHON = "python3 is not on the host: install it (apt-get install python3)"
+_BROKEN = {
+    b"no-python": _NO_PYTHON,
+    b"old-python": f"the host's python3 is older than {_OLDEST}: install a newer Debian release",
+    b"part-python": "the host's python3 lacks a part: install all of it (apt-get install python3)",
+    b"no-room": "no folder in memory (/run, /dev/shm) can be written on the host",
+    b"full": "the host has no room in memory for the answers: /run or /dev/shm is full",
+    b"cut-off": "the request broke off before the host had all of it",
+    b"malformed": "the host's program refuses the request as malformed",
+    b"internal": "the host's program failed: this is a mistake in it",
+}
+"""Why there is no more of an answer: the protocol's words."""
 
-def as_root(*, aside: bool = False) -> tuple[str, bytes]:
-    """Return what root execs, and the program, which it reads first: for reads if ``aside``."""
-    text = sent_program(reads_only=aside).encode()
-    return f"exec /bin/sh -c 'program=$(head -c {len(text)}) && eval \"$program\"'", text
+
+def as_root(mark: str, *, aside: bool) -> tuple[str, bytes]:
+    """Return what root execs, and the program, which it reads first: for reads if ``aside``.
+
+    Of what changes something the host is told ``mark``, to say that it has no Python for it.
+    """
+    fixed = " ".join(f"{name}={value}" for name, value in ENVIRONMENT.items())
+    if aside:
+        text = reading_program().encode()
+        run = f'program=$(head -c {len(text)}) && eval "$program"'
+        return f"exec env -i {fixed} /bin/sh -c '{run}'", text
+    text = sent_program().encode()
+    broken = f"{mark} start {PROTOCOL}\\n\\n{mark} broken"
+    load = ";".join(
+        (
+            "import os,sys",
+            f'sys.version_info<{OLDEST_PYTHON}and sys.exit(os.write(1,b"{broken} old-python\\n"))',
+            "sent=bytearray()",
+            f'any(map(sent.extend,iter(lambda:os.read(0,{len(text)}-len(sent)),b"")))',
+            'exec(compile(sent,"goldentooth-host","exec"))',
+        )
+    )
+    quoted = load.replace("\\", "\\\\").replace('"', '\\"')
+    run = (
+        f'command -v python3 >/dev/null || {{ printf "{broken} no-python\\n"; exit 1; }}; '
+        f'exec python3 -I -S -c "{quoted}"'
+    )
+    return f"exec env -i {fixed} /bin/sh -c '{run}'", text
 
 
 def request_bytes(commands: Sequence[Command], mark: str, *, aside: bool, seconds: float) -> bytes:
@@ -44,16 +83,11 @@ def request_bytes(commands: Sequence[Command], mark: str, *, aside: bool, second
     Raises:
         UsageError: if one cannot be a command.
     """
-    way = "gather" if aside else "run"
-    parts = [f"{_PROTOCOL.decode()} {mark} {way} {len(commands)}\n".encode()]
     for command in commands:
         if not command.line.strip() or "\0" in command.line:
             raise UsageError(f"{command.line!r} is not a command")
-        bound = f"{command.seconds or seconds:g}"
-        lines = command.line.count("\n") + 1
-        header = f"{bound} {lines} {len(command.stdin)}\n{command.line}\n"
-        parts += [header.encode(), command.stdin, b"end\n"]
-    return b"".join(parts)
+    asked = [Asked(each.seconds or seconds, each.line, each.stdin) for each in commands]
+    return write_request(mark, GATHER if aside else RUN, asked)
 
 
 def ending(mark: str) -> bytes:
@@ -67,12 +101,13 @@ def parse_answer(printed: bytes, count: int, mark: str) -> tuple[Output, ...] | 
     Those that were not answered are ``is_missing``.
 
     Raises:
-        TransportError: if the program says that it cannot work there.
+        TransportError: if the program says that it cannot work there, or what it answers makes
+            no sense.
     """
     _, *said = (b"\n" + printed).split(f"\n{mark} ".encode())
     if not said:
         return None
-    if said[0].split()[:2] != [b"start", _PROTOCOL]:
+    if said[0].split()[:2] != [b"start", PROTOCOL.encode()]:
         raise PrivilegeError(
             f"{INSTALLED} on the host is of another version: deploy the access service to it"
         )
@@ -86,11 +121,23 @@ def parse_answer(printed: bytes, count: int, mark: str) -> tuple[Output, ...] | 
             case [b"err", _]:
                 stderr = body
             case [b"end", index, status, *ending]:
-                outputs[int(index)] = _output(stdout, stderr, int(status), ending)
+                at = _number(index, count - 1)
+                outputs[at] = _output(stdout, stderr, _number(status, 255), ending)
                 stdout = stderr = b""
-            case [b"broken", *reason]:
-                raise TransportError(b" ".join(reason).decode(errors="replace"))
+            case [b"broken", reason]:
+                raise TransportError(_BROKEN.get(reason, "the host's program gave up"))
     return tuple(outputs)
+
+
+def _number(word: bytes, most: int) -> int:
+    """Return the number that a host sent.
+
+    Raises:
+        TransportError: if it is not one from 0 to ``most``.
+    """
+    if not _NUMBER.fullmatch(word) or int(word) > most:
+        raise TransportError("what the host's program answers makes no sense")
+    return int(word)
 
 
 def _output(stdout: bytes, stderr: bytes, status: int, ending: Sequence[bytes]) -> Output:

@@ -106,7 +106,7 @@ class ProgramTransport:
         if not commands:
             return (), None
         mark = f"mark-{secrets.token_hex(12)}"
-        line, program = as_root(aside=aside) if self._user == "root" else (AS_USER, b"")
+        line, program = as_root(mark, aside=aside) if self._user == "root" else (AS_USER, b"")
         request = request_bytes(commands, mark, aside=aside, seconds=self._bounds.command_seconds)
         # what changes something is not left half done for the bound of a read
         asked = 0 if aside else sum(command.seconds or 0 for command in commands)

@@ -12,8 +12,9 @@ import pytest
 
 from goldentooth.check import Output, UnreadableError
 from goldentooth.errors import UsageError
-from goldentooth.host import sent_program
+from goldentooth.host import reading_program
 from goldentooth.transports import File
+from goldentooth.transports.batch import as_root, parse_answer, request_bytes
 from goldentooth.transports.files import files_command, parse_files, write_command
 
 
@@ -22,7 +23,7 @@ def read(*paths: str) -> Output:
     command = files_command(paths)
     verb = command.line.removeprefix("@")
     done = subprocess.run(
-        ["/bin/sh", "-c", sent_program(), "sh", verb],
+        ["/bin/sh", "-c", reading_program(), "sh", verb],
         input=command.stdin,
         capture_output=True,
         check=False,
@@ -137,10 +138,11 @@ def _me() -> str:
 
 
 def _write(file: File) -> int:
-    command = write_command(file)
-    return subprocess.run(
-        ["/bin/sh", "-c", sent_program(), "sh", command.line.removeprefix("@")],
-        input=command.stdin,
-        capture_output=True,
-        check=False,
-    ).returncode
+    line, program = as_root("mark-0", aside=False)
+    request = request_bytes([write_command(file)], "mark-0", aside=False, seconds=10)
+    done = subprocess.run(
+        ["/bin/sh", "-c", line], input=program + request, capture_output=True, check=False
+    )
+    outputs = parse_answer(done.stdout, 1, "mark-0")
+    assert outputs is not None
+    return outputs[0].status

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from goldentooth.artifact import Scope
 from goldentooth.check import Output, State, judge_all
 from goldentooth.discovery import host_commands
 from goldentooth.errors import FactsError
-from goldentooth.host import ALLOWED, INSTALLED, installed_program
+from goldentooth.host import ALLOWED, INSTALLED, installed_program, sent_program
 from goldentooth.model import Network
 from goldentooth.services import all_services
 from goldentooth.services.access import SERVICE, SudoRule
@@ -101,9 +100,10 @@ def test_nobody_can_write_a_longer_list_for_himself(site: Site, network: Network
 
 def test_the_program_is_the_one_that_is_sent_to_root_and_holds_to_the_list() -> None:
     text = installed_program()
-    assert text.startswith("#!/bin/sh\n")
-    assert f"\nallowed={ALLOWED}\n" in text
-    assert subprocess.run(["/bin/sh", "-n"], input=text.encode(), check=False).returncode == 0
+    head, _, rest = text.partition("\n")
+    assert head == "#!/usr/bin/python3 -IS"
+    assert rest.count(f"{ALLOWED!r},\n") == 1
+    assert rest.replace(f"{ALLOWED!r},\n", "'',\n") == sent_program()
 
 
 def test_its_files_are_root_s_and_nobody_else_can_write_them(network: Network) -> None:

@@ -1,0 +1,73 @@
+"""This process: what it finds around it, what it writes, what it becomes.
+
+Nothing heavy is imported: every read of another user than root begins here.
+"""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LC_ALL": "C",
+    "HOME": "/root",
+}
+"""All that a command finds in its environment."""
+
+
+def settle() -> None:
+    """Leave behind what the caller has set: environment, folder, mask and open files."""
+    os.environ.clear()
+    os.environ.update(ENVIRONMENT)
+    os.chdir("/")
+    os.umask(0o022)
+    close_others()
+
+
+def close_others() -> None:
+    """Close every file but standard input, output and error, and have these three."""
+    while os.open("/dev/null", os.O_RDWR) < 3:
+        pass
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2:
+            try:
+                os.close(int(name))
+            except OSError:
+                pass  # the listing's own
+
+
+def in_memory(content: bytes) -> int:
+    """Return a file that holds ``content`` and is on no disk, open at its beginning."""
+    file = os.memfd_create("goldentooth")
+    write_all(file, content)
+    os.lseek(file, 0, os.SEEK_SET)
+    return file
+
+
+def write_all(file: int, content: bytes) -> None:
+    """Write all of ``content``.
+
+    Raises:
+        OSError: if it cannot be written; a BrokenPipeError if nobody reads it any more.
+    """
+    left = memoryview(content)
+    while left:
+        left = left[os.write(file, left) :]
+
+
+def become(program: str, *words: str) -> NoReturn:
+    """Let ``program`` take this process's place."""
+    os.execve(program, [program, *words], ENVIRONMENT)
+
+
+def where(error: BaseException) -> str:
+    """Return what an unexpected error is and where it came from, in one line."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    place = f" in {trace.tb_frame.f_code.co_filename} at line {trace.tb_lineno}" if trace else ""
+    return f"internal error: {type(error).__name__}{place}"
