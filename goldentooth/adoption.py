@@ -11,7 +11,8 @@ from goldentooth.applied import AppliedFile, Baseline, keyed_hash, manifest_byte
 from goldentooth.artifact import Artifact, diff_texts
 from goldentooth.compare.secrets import hide_values, mask
 from goldentooth.drift import DriftState, HostDrift, known_secrets
-from goldentooth.plan import archive
+from goldentooth.host.package import pack
+from goldentooth.plan import describe_deployment
 from goldentooth.report.table import counted
 from goldentooth.transports import HostFile
 
@@ -51,15 +52,18 @@ class HostAdoption:
     router: RouterSurvey | None = field(default=None, repr=False)
     """Set for a router whose record the controller keeps."""
 
+    base: str = field(default="", repr=False)
+    """The folder of the host's record that this was made from."""
+
     def packed(self, name: str, at: str, by: str) -> bytes:
-        """Return the tar that the host's program makes its record of."""
+        """Return the package that the host's program makes its record of."""
         manifest = manifest_bytes(self.host, self.lines.values(), deployment=name, at=at, by=by)
-        return archive(
+        return pack(
             {
+                "deployment.json": describe_deployment(by, base=self.base),
                 "record/manifest.json": manifest,
                 **{f"record/files{path}": content for path, content in self.files.items()},
                 "key": self.key,
-                "about": f"{at}\t{by}\n".encode(),
             }
         )
 
@@ -91,8 +95,13 @@ def adopt_host(
     files: Mapping[str, HostFile | None],
     baseline: Baseline | None,
     key: bytes,
+    *,
+    base: str = "",
 ) -> HostAdoption:
-    """Return what is taken over of a host that has been surveyed; ``key`` is for keyed hashes."""
+    """Return what is taken over of a host that has been surveyed; ``key`` is for keyed hashes.
+
+    ``base`` is the folder of the host's record.
+    """
     if drift.state is not None and drift.state.is_unknown and drift.state is not _BAD:
         return HostAdoption(drift.host, reason=f"{drift.state.value}: {drift.reason}")
     unread = [
@@ -123,7 +132,7 @@ def adopt_host(
         )
         for item in wanted
     )
-    return HostAdoption(drift.host, taken, "", copies, lines, key)
+    return HostAdoption(drift.host, taken, "", copies, lines, key, base=base)
 
 
 _BAD = DriftState.BAD_BASELINE

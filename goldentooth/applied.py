@@ -1,27 +1,28 @@
 """What was last applied to a host, as the host itself remembers it. Pure.
 
-The record lives on the host in ``/var/lib/goldentooth`` (root, 0700): a manifest, a copy of
-every file as it was applied, and the key of the keyed hashes. It is the third side of drift:
-with it a difference can be put down to the host or to the facts.
+The record lives on the host, below ``/var/lib/goldentooth`` (root, 0700), in the folder that the
+host's state names (:mod:`goldentooth.host.state`): a manifest, a copy of every file as it was
+applied, and the key of the keyed hashes. It is the third side of drift: it tells whether the host
+or the facts have changed. Here its files have the names that they would have in ``applied/``.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-import io
-import tarfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import msgspec
 
 from goldentooth.artifact import Artifact
+from goldentooth.host.package import unpack
+from goldentooth.host.words import STATE_FOLDER, Refusal
 
 FORMAT = "goldentooth-net/applied/1"
-FOLDER = "/var/lib/goldentooth"
-KEY = f"{FOLDER}/key"
+FOLDER = STATE_FOLDER
 APPLIED = f"{FOLDER}/applied"
+KEY = f"{APPLIED}/key"
 MANIFEST = f"{APPLIED}/manifest.json"
 COPIES = f"{APPLIED}/files"
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
@@ -166,30 +167,19 @@ def read_baseline(host: str, files: Mapping[str, bytes]) -> Baseline | None:
 
 
 def read_record(host: str, packed: bytes) -> Baseline:
-    """Return the record in a tar of ``manifest.json`` and ``files/``, as a host sends a kept one.
+    """Return the record in a package, as a host sends a kept one.
 
     Raises:
         BaselineError: if it is damaged or another host's.
     """
     try:
-        with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
-            members = {
-                f"{APPLIED}/{member.name}": file.read()
-                for member in tar
-                if member.isfile() and (file := tar.extractfile(member))
-            }
-    except tarfile.TarError as error:
-        raise BaselineError(f"the record is damaged: {error}") from None
-    manifest = _decode(members.get(MANIFEST, b""))
-    if manifest.host != host:
-        raise BaselineError(f"the record is of {manifest.host!r}, not of {host!r}")
-    by_path = {file.path: file for file in manifest.artifacts}
-    copies = {path: members[COPIES + path] for path in by_path if COPIES + path in members}
-    if copies.keys() != by_path.keys():
-        raise BaselineError("copies of applied files are missing from the record")
-    return Baseline(
-        manifest.host, manifest.deployment, manifest.at, manifest.by, by_path, copies, b""
-    )
+        members = unpack(packed)
+    except Refusal as refusal:
+        raise BaselineError(f"the record is damaged: {refusal.text}") from None
+    found = read_baseline(host, {f"{APPLIED}/{path}": text for path, text in members.items()})
+    if found is None:
+        raise BaselineError("the record has no manifest")
+    return found
 
 
 def _decode(content: bytes) -> _Manifest:

@@ -12,11 +12,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from goldentooth.applied import APPLIED, AppliedFile, Baseline, BaselineError, read_baseline
+from goldentooth.answer import printable_line
+from goldentooth.applied import FOLDER, AppliedFile, Baseline, BaselineError, read_baseline
 from goldentooth.artifact import Artifact
 from goldentooth.check import Output, UnreadableError
 from goldentooth.compare import same_meaning, unified
 from goldentooth.compare.secrets import conceal, hide_values, mask, secret_values
+from goldentooth.host.state import BACK, GOING_BACK, HostState
 from goldentooth.observation import Observation, Seen
 from goldentooth.transports import HostFile
 
@@ -44,7 +46,9 @@ class DriftState(Enum):
     BAD_BASELINE = "bad baseline"
     """The host's record of the last deployment is damaged or another host's."""
     ROLLED_BACK = "rolled back"
-    """A deployment was not confirmed in time: the host took itself back."""
+    """The last deployment was taken back: by its operator, or by the host itself."""
+    ARMED = "armed"
+    """A deployment is under way: it is confirmed, or the host goes back."""
     UNREADABLE = "unreadable"
     """The host answered, but not with what can be judged; or a file is there and cannot be read."""
     UNREACHABLE = "unreachable"
@@ -145,28 +149,64 @@ class Collected:
     files: Mapping[str, HostFile | None]
     record: Mapping[str, bytes]
     outputs: Mapping[str, Output]
-    rolled_back: str = ""
-    """What the host says of a deployment that it took back by itself; empty if none."""
+    state: HostState = field(default_factory=HostState)
+    """What the host says of its deployments."""
+    damage: str = ""
+    """Why that cannot be read."""
 
 
 def judge_host(intent: HostIntent, collected: Collected) -> HostDrift:
     """Return how the host stands."""
     state, reason, baseline = None, "", None
     try:
-        baseline = read_baseline(intent.host, collected.record)
+        baseline = read_collected(intent.host, collected)
     except BaselineError as error:
         state = DriftState.BAD_BASELINE
-        reason = (
-            f"{APPLIED}: {error}; it is not trusted. Look at the host, then `adopt` what it has"
-        )
-    if state is None and collected.rolled_back:
-        state, reason = DriftState.ROLLED_BACK, collected.rolled_back
+        reason = f"{FOLDER}: {error}; it is not trusted. Look at the host, then `adopt` what it has"
+    if state is None:
+        state, reason = _deployment_state(collected.state)
     seen = Seen(_expected(intent, baseline), collected.files, collected.outputs)
     running = _running(intent, seen, has_baseline=baseline is not None)
     found = (*_files(intent, collected, baseline), *running)
     items = _without_secrets(found, intent, collected, baseline)
     named = f"{baseline.deployment} of {baseline.at}" if baseline else ""
     return HostDrift(intent.host, items, state, reason, named, _notes(intent, seen))
+
+
+def read_collected(host: str, collected: Collected) -> Baseline | None:
+    """Return what was last applied to ``host``, from what was read of it; None if nothing was.
+
+    Raises:
+        BaselineError: if the host's state or record is damaged, incomplete or another host's.
+    """
+    if collected.damage:
+        raise BaselineError(collected.damage)
+    baseline = read_baseline(host, collected.record)
+    if baseline is None and collected.state.applied:
+        raise BaselineError(f"the record {collected.state.applied} is gone")
+    return baseline
+
+
+def _deployment_state(state: HostState) -> tuple[DriftState | None, str]:
+    """Return what a host's last deployment means for the host as a whole, and what to say of it."""
+    if (switched := state.switched) is not None:
+        whose = f"deployment {switched.name} of {switched.by}, since {switched.at}"
+        if switched.failing:
+            fails = f"armed; the way back fails since {switched.failing_since}"
+            return DriftState.ARMED, printable_line(f"{fails}: {switched.failing} ({whose})")
+        how = (
+            "the host is going back"
+            if switched.state == GOING_BACK
+            else f"it is confirmed within {switched.seconds} s, or the host goes back"
+        )
+        return DriftState.ARMED, printable_line(f"{whose}: {switched.state}; {how}")
+    last = state.last_end
+    if last is None or last.state != BACK:
+        return None, ""
+    said = [f"deployment {last.name} of {last.by} was taken back: {last.why}"]
+    said += [f"not all of it could be made live again: {last.unlive}"] if last.unlive else []
+    said += [f"an edit is kept in {path}" for path in last.kept]
+    return DriftState.ROLLED_BACK, printable_line("; ".join(said))
 
 
 def known_secrets(

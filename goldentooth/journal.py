@@ -7,6 +7,7 @@ it has to finish. Holding the journal keeps a second deployment from this folder
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -145,7 +146,8 @@ class Journal:
             except BlockingIOError:
                 raise DeploymentError(self._who_holds()) from None
             self._say_who_holds()
-            yield Writer(file.fileno(), needs_newline=self._ends_cut_off())
+            number = file.fileno()
+            yield Writer(number, _holder_of(number), needs_newline=self._ends_cut_off())
 
     @property
     def _holder(self) -> Path:
@@ -173,11 +175,24 @@ class Journal:
         return bool(content) and not content.endswith(b"\n")
 
 
+def _holder_of(journal: int) -> str:
+    """Return which journal this is: a copy of it, here or on another machine, is another one."""
+    status = os.fstat(journal)
+    try:
+        machine = Path("/etc/machine-id").read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        machine = gethostname()
+    words = f"{machine} {status.st_dev} {status.st_ino}"
+    return hashlib.sha256(words.encode()).hexdigest()[:32]
+
+
 class Writer:
     """Writes events, each synced before the next thing is done."""
 
-    def __init__(self, descriptor: int, *, needs_newline: bool) -> None:
+    def __init__(self, descriptor: int, holder: str, *, needs_newline: bool) -> None:
         self._descriptor = descriptor
+        self.holder = holder
+        """What tells this journal from every other, a copy of it included: hosts' locks name it."""
         self._prefix = b"\n" if needs_newline else b""
 
     def write(self, deployment: str, event: str, host: str = "", **detail: Any) -> None:

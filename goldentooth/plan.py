@@ -7,8 +7,7 @@ changes; what `drift` calls drift or conflict blocks it, unless that is to be ov
 from __future__ import annotations
 
 import hashlib
-import io
-import tarfile
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -27,6 +26,7 @@ from goldentooth.artifact import Artifact, diff_texts
 from goldentooth.compare.secrets import conceal, hide_values, mask, unknown_words
 from goldentooth.drift import DriftState, HostDrift, Item, known_secrets
 from goldentooth.host import judge_line
+from goldentooth.host.package import pack
 from goldentooth.model import Network, Node
 from goldentooth.services import Service
 from goldentooth.transports import HostFile
@@ -141,6 +141,8 @@ class HostPlan:
     """Whose earlier state the host puts back from what it has kept; see `@stage`."""
     key: bytes = field(default=b"", repr=False)
     """The host's key for keyed hashes, if it has one."""
+    base: str = field(default="", repr=False)
+    """The host's record that the plan was made from: it must still be the one at staging."""
     hidden: frozenset[str] = field(default=frozenset(), repr=False)
     """Words of the host's files with secrets that are not to be shown, whoever quotes them."""
 
@@ -193,6 +195,8 @@ class Sources:
     """Files whose text is as applied, and the value of a secret in them is not."""
     key: bytes = b""
     """The host's key for keyed hashes, if it has one."""
+    base: str = ""
+    """The folder of the host's record."""
 
     def hidden(self, *records: Baseline | None) -> frozenset[str]:
         """Return the words that ``records`` and the host's own files hold as secrets.
@@ -264,6 +268,7 @@ def plan_host(
         tuple(_disturbances(services, changes, sources)),
         sources.baseline,
         key=sources.key,
+        base=sources.base,
         hidden=sources.hidden(sources.baseline),
     )
 
@@ -336,6 +341,7 @@ def plan_return(
         applied,
         source=source,
         key=sources.key,
+        base=sources.base,
         hidden=sources.hidden(target, applied),
     )
 
@@ -460,85 +466,82 @@ def judge_commands(plan: HostPlan) -> dict[str, str]:
     }
 
 
-def stage_archive(
-    plan: HostPlan,
-    key: bytes,
-    fill: Callable[[str], str],
-    program: str,
-    *,
-    deployment: str,
-    at: str,
-    by: str,
+def stage_package(
+    plan: HostPlan, key: bytes, fill: Callable[[str], str], *, deployment: str, at: str, by: str
 ) -> bytes:
-    """Return the tar of everything that a host needs for its part; secrets are filled in.
+    """Return the package of everything that a host needs for its part; secrets are filled in.
 
     ``key`` is the host's key for keyed hashes. The record holds what was applied before and
-    stays, and what this deployment adds.
+    stays, which the host has, and what this deployment adds.
     """
-    common = {
-        "plan": _lines(map(_plan_line, plan.touched)),
-        "activate": _lines(each.command for each in plan.activations),
-        "units": _lines(plan.units),
-        "about": f"{at}\t{by}\n".encode(),
-        "program": program.encode(),
-        "key": key,
-    }
     if plan.source:
-        return archive({**common, "from": plan.source.encode()})
+        return pack({"deployment.json": _described(plan, by, ())})
     filled = {
         change.path: fill(change.artifact.text).encode()
         for change in plan.changes
         if change.artifact
     }
-    copies, lines = _record(plan, key, filled)
-    members = {
-        **{f"new{change.path}": filled[change.path] for change in plan.put},
-        **common,
-        "record/manifest.json": manifest_bytes(
-            plan.host, lines.values(), deployment=deployment, at=at, by=by
-        ),
-        **{f"record/files{path}": content for path, content in copies.items()},
-    }
-    return archive(members)
-
-
-def _record(
-    plan: HostPlan, key: bytes, filled: Mapping[str, bytes]
-) -> tuple[dict[str, bytes], dict[str, AppliedFile]]:
-    copies = dict(plan.baseline.copies) if plan.baseline else {}
     lines = dict(plan.baseline.files) if plan.baseline else {}
     for change in plan.changes:
-        if change.action is Action.LOAD:
-            continue
-        if change.artifact is None:
-            copies.pop(change.path, None)
+        if change.artifact is not None and change.action is not Action.LOAD:
+            lines[change.path] = applied_file(change.artifact, filled[change.path], key)
+        elif change.artifact is None:
             lines.pop(change.path, None)
-            continue
-        copies[change.path] = filled[change.path]
-        lines[change.path] = applied_file(change.artifact, filled[change.path], key)
-    return copies, lines
+    manifest = manifest_bytes(plan.host, lines.values(), deployment=deployment, at=at, by=by)
+    put = {change.path for change in plan.put}
+    taken = [change.path for change in plan.changes if change.action is Action.RECORD]
+    carried = sorted(lines.keys() - put - set(taken))
+    return pack(
+        {
+            "deployment.json": _described(plan, by, carried),
+            "key": key,
+            "record/manifest.json": manifest,
+            **{f"new{path}": filled[path] for path in put},
+            **{f"record/files{path}": filled[path] for path in taken if path in filled},
+        }
+    )
 
 
-def _plan_line(change: Change) -> str:
+def _described(plan: HostPlan, by: str, carried: Iterable[str]) -> bytes:
+    return describe_deployment(
+        by,
+        plan=[_plan_line(change) for change in plan.touched],
+        activate=[each.command for each in plan.activations],
+        units=plan.units,
+        carried=carried,
+        source=plan.source,
+        base=plan.base,
+    )
+
+
+def describe_deployment(
+    by: str,
+    *,
+    plan: Iterable[Sequence[str]] = (),
+    activate: Iterable[str] = (),
+    units: Iterable[str] = (),
+    carried: Iterable[str] = (),
+    source: str = "",
+    base: str = "",
+) -> bytes:
+    """Return ``deployment.json`` of a package: see :mod:`goldentooth.host.verbs`."""
+    described = {
+        "by": by,
+        "plan": [list(words) for words in plan],
+        "activate": list(activate),
+        "units": list(units),
+        "carried": list(carried),
+        "source": source,
+        "base": base,
+    }
+    return json.dumps(described).encode()
+
+
+def _plan_line(change: Change) -> tuple[str, str, str, str, str]:
     if change.kept is not None:
         kept = change.kept
-        return f"put\t{kept.path}\t{kept.owner}\t{kept.mode}\t{change.expected}"
+        return ("put", kept.path, kept.owner, kept.mode, change.expected)
     if change.artifact is None:
-        return f"remove\t{change.path}\t-\t-\t{change.expected}"
+        return ("remove", change.path, "", "", change.expected)
     mode = f"{change.artifact.mode:04o}"
-    return f"put\t{change.path}\t{change.artifact.owner}\t{mode}\t{change.expected}"
-
-
-def _lines(lines: Iterable[str]) -> bytes:
-    return "".join(f"{line}\n" for line in lines).encode()
-
-
-def archive(members: Mapping[str, bytes]) -> bytes:
-    """Return a tar of ``members``, contents by name; root's, readable by root only."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as tar:
-        for name, content in members.items():
-            entry = tarfile.TarInfo(name)
-            entry.size, entry.mode = len(content), 0o600
-            tar.addfile(entry, io.BytesIO(content))
-    return packed.getvalue()
+    return ("put", change.path, change.artifact.owner, mode, change.expected)

@@ -6,17 +6,18 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from shlex import quote
+from secrets import token_hex
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from goldentooth.adoption import HostAdoption, Taken, adopt_host
-from goldentooth.applied import KEY, Baseline, BaselineError, read_baseline, read_record
+from goldentooth.applied import KEY, Baseline, BaselineError, read_record
 from goldentooth.deployment import CONFIRMED, UNCHANGED, Options, Outcome
-from goldentooth.drift import DriftState, HostDrift
+from goldentooth.drift import DriftState, HostDrift, read_collected
 from goldentooth.errors import DeploymentError
+from goldentooth.host.words import deployment_name
 from goldentooth.journal import Journal, Writer, operator
 from goldentooth.plan import (
     FORMAT,
@@ -29,7 +30,8 @@ from goldentooth.plan import (
 )
 from goldentooth.report.plan import DeployReport, Plan
 from goldentooth.report.table import counted
-from goldentooth.rollout import Fleet, Rollout, finish, new_key, new_name
+from goldentooth.rollout import Fleet, Rollout, finish, lock_command, new_key, new_name
+from goldentooth.survey import collect_command
 from goldentooth.transports import Command, HostFile
 from goldentooth.transports.files import parse_files
 
@@ -97,6 +99,7 @@ def plan_hosts(
             pristine.get(host, frozenset()),
             rotated(survey.artifacts, baseline),
             _key(survey),
+            _base(survey),
         )
         node = project.network.nodes[host]
         plans.append(
@@ -112,7 +115,7 @@ def _baseline(host: str, survey: HostSurvey) -> Baseline | None:
     if survey.collected is None:
         return None
     try:
-        return read_baseline(host, survey.collected.record)
+        return read_collected(host, survey.collected)
     except BaselineError:
         return None  # the survey has said so
 
@@ -122,6 +125,11 @@ def _key(survey: HostSurvey) -> bytes:
     return survey.collected.record.get(KEY, b"") if survey.collected else b""
 
 
+def _base(survey: HostSurvey) -> str:
+    """Return the folder of the host's record; nothing if it has none."""
+    return survey.collected.state.applied if survey.collected else ""
+
+
 def _pristine(fleet: Fleet, surveys: Mapping[str, HostSurvey]) -> dict[str, frozenset[str]]:
     """Ask the hosts without a record which files in the way are their packages' own."""
     unknown = {
@@ -129,7 +137,7 @@ def _pristine(fleet: Fleet, surveys: Mapping[str, HostSurvey]) -> dict[str, froz
         for host, survey in surveys.items()
     }
     commands = {
-        host: [Command(" ".join(("@pristine", *map(quote, paths))))]
+        host: [Command("@pristine", "".join(f"{path}\n" for path in paths).encode())]
         for host, paths in unknown.items()
         if paths
     }
@@ -138,9 +146,7 @@ def _pristine(fleet: Fleet, surveys: Mapping[str, HostSurvey]) -> dict[str, froz
     steps = fleet.step(commands)
     fleet.hang_up()
     return {
-        host: frozenset(step.outputs[0].text.splitlines())
-        for host, step in steps.items()
-        if step.is_done
+        host: frozenset(step.answers[0].pristine) for host, step in steps.items() if step.is_done
     }
 
 
@@ -189,7 +195,7 @@ def _finish_broken_off(
     for entry in journal.entries():
         if entry.is_open:
             say(f"deployment {entry.deployment} of {entry.began.at} broke off: finishing it")
-            finished[entry.deployment] = finish(entry, fleet, writer)
+            finished[entry.deployment] = finish(entry, fleet, writer, operator())
             for host, outcome in finished[entry.deployment].items():
                 say(f"{host}: {outcome}")
     fleet.hang_up()
@@ -287,6 +293,7 @@ def adoptions(surveys: Mapping[str, HostSurvey]) -> tuple[HostAdoption, ...]:
                 collected.files if collected else {},
                 baseline,
                 _key(survey) or new_key(),
+                base=_base(survey),
             )
         )
     return tuple(found)
@@ -294,7 +301,7 @@ def adoptions(surveys: Mapping[str, HostSurvey]) -> tuple[HostAdoption, ...]:
 
 def adopt(fleet: Fleet, found: Sequence[HostAdoption]) -> dict[str, str]:
     """Write the hosts' records; return why not, by host, where it failed."""
-    name, by = new_name(), operator()
+    name, by, holder = new_name(), operator(), token_hex(16)
     at = datetime.now(UTC).isoformat(timespec="seconds")
     for host in found:
         if host.router is not None and fleet.router is not None:
@@ -303,9 +310,9 @@ def adopt(fleet: Fleet, found: Sequence[HostAdoption]) -> dict[str, str]:
             adopt_router(fleet.router, host.router, name, by)
     commands = {
         host.host: [
-            Command(f"@lock {name} {by} {_ADOPT_SECONDS}"),
-            Command(f"@adopt {name}", host.packed(name, at, by)),
-            Command(f"@unlock {name}"),
+            lock_command(name, holder, _ADOPT_SECONDS, by),
+            Command(f"@adopt {name} {holder}", host.packed(name, at, by)),
+            Command(f"@unlock {name} {holder}"),
         ]
         for host in found
         if host.router is None
@@ -358,6 +365,7 @@ def plan_rollback(
                     {**survey.collected.files, **files},
                     _baseline(host, survey),
                     key=_key(survey),
+                    base=_base(survey),
                 ),
                 source=sources[host],
             )
@@ -387,20 +395,24 @@ def _plan_router_return(project: Project, survey: HostSurvey, to: int) -> HostPl
 
 
 def _deployments_before(fleet: Fleet, hosts: Iterable[str], to: int) -> dict[str, str]:
-    """Return the deployment before which the wanted state was applied, by host."""
+    """Return the deployment before which the wanted state was applied, by host.
+
+    Their order is the host's own: it numbers them.
+    """
     sources = {}
     for host, step in fleet.step({host: [Command("@history")] for host in hosts}).items():
         if not step.is_done:
             raise DeploymentError(f"{host}: {step.reason}")
-        lines = (line.split("\t") for line in step.outputs[0].text.splitlines())
         kept = [
-            line[0] for line in lines if line[1] in {"confirmed", "adopted"} and line[-1] != "same"
+            str(each["name"])
+            for each in step.answers[0].deployments
+            if each.get("state") in {"confirmed", "adopted"} and not each.get("same")
         ]
         if len(kept) < to:
             raise DeploymentError(
                 f"{host} keeps {counted(len(kept), 'deployment')}, so it cannot go back {to}"
             )
-        sources[host] = kept[-to]
+        sources[host] = deployment_name(kept[-to])
     return sources
 
 
@@ -408,18 +420,14 @@ def _records(
     fleet: Fleet, sources: Mapping[str, str]
 ) -> dict[str, tuple[Baseline, Mapping[str, HostFile | None]]]:
     """Read what hosts keep, and what stands now where that would go."""
-    steps = fleet.step({host: [Command(f"@record {source}")] for host, source in sources.items()})
     targets = {}
-    for host, step in steps.items():
+    for host, step in fleet.records(sources).items():
         if not step.is_done:
             raise DeploymentError(f"{host}: {step.reason}")
         targets[host] = read_record(host, step.outputs[0].stdout)
-    collects = {
-        host: [Command(" ".join(("@collect", *map(quote, target.files))))]
-        for host, target in targets.items()
-    }
+    collects = {host: [collect_command(target.files)] for host, target in targets.items()}
     found: dict[str, tuple[Baseline, Mapping[str, HostFile | None]]] = {}
-    for host, step in fleet.step(collects).items():
+    for host, step in fleet.gather(collects).items():
         if not step.is_done:
             raise DeploymentError(f"{host}: {step.reason}")
         found[host] = (targets[host], parse_files(step.outputs[0]))

@@ -12,6 +12,7 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from goldentooth import deployment as words
+from goldentooth.answer import Answer
 from goldentooth.check import Check, CheckResult, State
 from goldentooth.deployment import (
     Board,
@@ -27,9 +28,11 @@ from goldentooth.deployment import (
 )
 from goldentooth.errors import DeploymentError, GoldentoothError, OutputError
 from goldentooth.fleet import make_checks, run_for_all
-from goldentooth.host import deployment_program
-from goldentooth.journal import BEGIN, CHANGING, END, FINAL, LEFT, Entry, Writer
-from goldentooth.plan import HostPlan, judge_commands, stage_archive
+from goldentooth.host.activation import LINE_SECONDS
+from goldentooth.host.state import BACK, NONE, STAGED
+from goldentooth.host.state import CONFIRMED as CONFIRMED_THERE
+from goldentooth.journal import BEGIN, CHANGING, END, LEFT, Entry, Writer
+from goldentooth.plan import HostPlan, judge_commands, stage_package
 from goldentooth.secrets import hide_words, redact
 from goldentooth.transports import Command
 from goldentooth.transports.batch import OUTPUT_LIMIT
@@ -92,6 +95,18 @@ class Fleet:
 
         return self._run(stage_host, stagings, stagings=stagings)
 
+    def records(self, sources: Mapping[str, str]) -> dict[str, Step]:
+        """Ask each host for a record that it keeps, all at the same time."""
+        from tasks.deploy import read_records
+
+        return self._run(read_records, sources, sources=sources)
+
+    def gather(self, hosts: Mapping[str, Sequence[Command]]) -> dict[str, Step]:
+        """Run each host's reads side by side, all hosts at the same time."""
+        from tasks.deploy import gather_step
+
+        return self._run(gather_step, hosts, commands=hosts)
+
     def _run(self, task: Callable[..., Any], hosts: Iterable[str], **job: Any) -> dict[str, Step]:
         from tasks.deploy import Step
 
@@ -153,6 +168,7 @@ class Rollout:
         self._board = Board()
         self._health = self._health_at_first = Health(frozenset())
         self._is_ending = False
+        self._holder = ""
         self._staged: set[str] = set()
         self._armed: set[str] = set()
         self._seen: tuple[CheckResult, ...] = ()
@@ -166,7 +182,7 @@ class Rollout:
         Raises:
             KeyboardInterrupt: after everything that is not confirmed has been taken back.
         """
-        self._journal = journal
+        self._journal, self._holder = journal, journal.holder
         journal.write(self.name, BEGIN, by=self._by, what=what, hosts=sorted(self._plans))
         try:
             stopped = self._deploy()
@@ -187,8 +203,7 @@ class Rollout:
             self._abort(reason)
         finally:
             for host in sorted(self._armed):
-                within = self._options.confirm_within
-                self._show(host, words.UNKNOWN, f"armed: it goes back by itself within {within} s")
+                self._show(host, words.UNKNOWN, f"armed: {self._when_it_goes_back(host)}")
             for host in sorted(self._staged - self._armed):
                 self._show(host, words.UNTOUCHED, "still staged: the next run clears it away")
             self._note(END, result=reason)
@@ -338,11 +353,10 @@ class Rollout:
         stagings = {}
         for host in hosts:
             plan = self._plans[host]
-            packed = stage_archive(
+            packed = stage_package(
                 plan,
                 plan.key or new_key(),
                 self._secrets.fill,
-                deployment_program(),
                 deployment=self.name,
                 at=at,
                 by=self._by,
@@ -352,9 +366,8 @@ class Rollout:
                 self._board.set(host, words.REFUSED, f"{reason}: they could not be read back")
                 continue
             prepare = (
-                Command(f"@lock {self.name} {self._by} {lifetime}"),
-                Command(f"@stage {self.name}", packed, _STEP_SECONDS),
-                Command(f"@backup {self.name}", seconds=_STEP_SECONDS),
+                lock_command(self.name, self._holder, lifetime, self._by),
+                Command(self._verb("stage"), packed, _STEP_SECONDS),
             )
             stagings[host] = Staging(prepare, judge_commands(plan))
             self._note("staging", host)
@@ -402,9 +415,9 @@ class Rollout:
             self._note("arming", host)
             self._armed.add(host)
             commands[host] = [
-                Command(f"@arm {self.name} {seconds}", seconds=_STEP_SECONDS),
-                Command(f"@swap {self.name}", seconds=_STEP_SECONDS),
-                Command(f"@activate {self.name}", seconds=_STEP_SECONDS),
+                Command(f"{self._verb('arm')} {seconds}", seconds=_STEP_SECONDS),
+                Command(self._verb("swap"), seconds=_STEP_SECONDS),
+                Command(self._verb("activate"), seconds=_STEP_SECONDS),
             ]
         failed: dict[str, str] = {}
         lost: dict[str, str] = {}
@@ -500,8 +513,8 @@ class Rollout:
             self._note("confirming", host)
         commands = {
             host: [
-                Command(f"@confirm {self.name}", seconds=_STEP_SECONDS),
-                Command(f"@unlock {self.name}"),
+                Command(self._verb("confirm"), seconds=_STEP_SECONDS),
+                Command(self._verb("unlock")),
             ]
             for host in hosts
         }
@@ -510,12 +523,11 @@ class Rollout:
             if step.is_lost:
                 self._part_with(host)
                 self._settle(host, words.UNKNOWN, step.reason)
-            elif step.is_done or _where_it_ended(step.reason):
+            elif (ended := _ended(step.answers[0])) is not None:
                 self._part_with(host)
-                word = _where_it_ended(step.reason) or words.CONFIRMED
-                self._settle(host, word, step.reason if word is not words.CONFIRMED else "")
+                self._settle(host, *ended)
             else:
-                unconfirmed[host] = f"it could not confirm: {step.reason}"
+                unconfirmed[host] = f"it could not confirm: {step.answers[0].text}"
         self._take_back(unconfirmed)
 
     def _take_back(self, reasons: Mapping[str, str], *, unarmed: str = words.REFUSED) -> None:
@@ -528,26 +540,55 @@ class Rollout:
         commands = {
             host: [
                 Command(
-                    f"@rollback {self.name}",
-                    self._shown(why).encode()[:_WHY_BYTES],
-                    _STEP_SECONDS,
+                    self._verb("rollback"),
+                    _reason_bytes(self._shown(why)),
+                    self._back_seconds(host),
                 ),
-                Command(f"@abort {self.name}"),
-                Command(f"@unlock {self.name}"),
+                Command(self._verb("abort")),
+                Command(self._verb("unlock")),
             ]
             for host, why in reasons.items()
         }
         self._fleet.hang_up(reasons)
         for host, step in self._fleet.step(commands).items():
-            why = reasons[host]
+            why, was_armed = reasons[host], host in self._armed
             self._part_with(host)
-            if step.is_done or _where_it_ended(step.reason):
-                word = _where_it_ended(step.reason) or words.ROLLED_BACK
-                self._settle(host, unarmed if word == words.UNTOUCHED else word, why)
-            else:
-                within = self._options.confirm_within
-                reason = f"{why}; {step.reason}: it goes back by itself within {within} s"
-                self._settle(host, words.UNKNOWN, reason)
+            word, reason = self._after_return(host, step, why, unarmed, was_armed=was_armed)
+            self._settle(host, word, reason)
+
+    def _after_return(
+        self, host: str, step: Step, why: str, unarmed: str, *, was_armed: bool
+    ) -> tuple[str, str]:
+        """Return what became of a host that was asked to go back, and why."""
+        answer = Answer(is_done=False) if step.is_lost else step.answers[0]
+        if (ended := _ended(answer)) is not None:
+            return ended[0], "; ".join(filter(None, (why, answer.notes)))
+        if answer.state in {STAGED, NONE} and not was_armed:
+            return unarmed, why
+        if answer.state == STAGED:  # the switch was never on: nothing was swapped in
+            return unarmed, why
+        if answer.state == NONE:
+            return words.UNKNOWN, f"{why}; {_NO_RECORD}"
+        said = step.reason if step.is_lost else answer.text
+        return words.UNKNOWN, f"{why}; {said}: {self._when_it_goes_back(host)}"
+
+    def _when_it_goes_back(self, host: str) -> str:
+        """Return within which time a host that is armed goes back, whatever hangs there."""
+        within = self._options.confirm_within
+        lines = len(self._plans[host].activations)
+        if not lines:
+            return f"it goes back {within} s after it was armed"
+        return (
+            f"it begins to go back {within} s after it was armed; each of its"
+            f" {lines} activations may take {LINE_SECONDS:.0f} s on the way"
+        )
+
+    def _back_seconds(self, host: str) -> float:
+        """Return how long the way back may take: what hangs is tried twice."""
+        return _STEP_SECONDS + 2 * LINE_SECONDS * len(self._plans[host].activations)
+
+    def _verb(self, name: str) -> str:
+        return f"@{name} {self.name} {self._holder}"
 
     def _part_with(self, host: str) -> None:
         self._armed.discard(host)
@@ -559,8 +600,7 @@ class Rollout:
 
     def _abort_hosts(self, hosts: Iterable[str], word: str, why: str = "") -> None:
         commands = {
-            host: [Command(f"@abort {self.name}"), Command(f"@unlock {self.name}")]
-            for host in hosts
+            host: [Command(self._verb("abort")), Command(self._verb("unlock"))] for host in hosts
         }
         if not commands:
             return
@@ -593,47 +633,76 @@ def _broken_off(error: BaseException) -> str:
     return f"broken off: {type(error).__name__}{said}"
 
 
-def _where_it_ended(reason: str) -> str:
-    """Return the outcome that a host's program speaks of: nothing of it is open there any more."""
-    if "was taken back" in reason:
-        return words.ROLLED_BACK
-    if "is not armed: confirmed" in reason:
-        return words.CONFIRMED
-    return words.UNTOUCHED if "is not armed" in reason else ""
+def lock_command(deployment: str, holder: str, seconds: int, by: str) -> Command:
+    """Return the command that takes a host's lock; ``holder`` is which journal deploys."""
+    return Command(f"@lock {deployment} {holder} {seconds} {'_'.join(by.split())}")
 
 
-def finish(entry: Entry, fleet: Fleet, journal: Writer) -> dict[str, str]:
+def _reason_bytes(why: str) -> bytes:
+    return why.encode()[:_WHY_BYTES].decode(errors="ignore").encode()
+
+
+_NO_RECORD = "the host has no record of it: its state's folder was removed; look at the host"
+
+
+def _ended(answer: Answer) -> tuple[str, str] | None:
+    """Return the outcome of a deployment that has ended on its host, and why; else None."""
+    if answer.state == CONFIRMED_THERE:
+        return words.CONFIRMED, ""
+    if answer.state == BACK:
+        return words.ROLLED_BACK, "; ".join(filter(None, (answer.why or answer.text, answer.notes)))
+    return None
+
+
+def finish(entry: Entry, fleet: Fleet, journal: Writer, by: str) -> dict[str, str]:
     """Finish on its hosts what a deployment that broke off has left; return what, by host.
 
-    What was verified is confirmed, whatever else is armed goes back; the rest is cleared away.
+    What was verified is confirmed, whatever else is armed goes back; the rest is cleared away. A
+    host's lock that another controller holds is honoured: a copy of this journal is another one.
     """
     commands = {
-        host: [
-            Command(f"@confirm {entry.deployment}", seconds=_STEP_SECONDS)
-            if event in _GOOD
-            else Command(f"@rollback {entry.deployment}", b"it broke off", _STEP_SECONDS),
-            Command(f"@abort {entry.deployment}"),
-            Command(f"@unlock {entry.deployment}"),
-        ]
+        host: _finishing(entry.deployment, event, journal.holder, by)
         for host, event in entry.open_hosts.items()
         if host in fleet.network.nodes and not fleet.is_appliance(host)
     }
     found = _finish_router(entry, fleet, journal)
     for host in entry.open_hosts.keys() - commands.keys() - found.keys():
-        found[host] = "no longer in the facts: left as it is"
+        found[host] = Finished("no longer in the facts: left as it is", LEFT)
         journal.write(entry.deployment, LEFT, host)
     for host, step in (fleet.step(commands) if commands else {}).items():
-        found[host] = event = _finished(step, entry.open_hosts[host])
-        if event in FINAL:
-            journal.write(entry.deployment, event, host)
-    if not entry.has_ended and all(not told.startswith(_NOT_KNOWN) for told in found.values()):
+        found[host] = _finished(step, entry.open_hosts[host])
+        if found[host].event:
+            journal.write(entry.deployment, found[host].event, host)
+    if not entry.has_ended and all(each.event for each in found.values()):
         journal.write(entry.deployment, END, result="broke off; finished by the next run")
-    return found
+    return {host: each.text for host, each in found.items()}
 
 
-def _finish_router(entry: Entry, fleet: Fleet, journal: Writer) -> dict[str, str]:
+def _finishing(deployment: str, event: str, holder: str, by: str) -> list[Command]:
+    ending = (
+        Command(f"@confirm {deployment} {holder}", seconds=_STEP_SECONDS)
+        if event in _GOOD
+        else Command(f"@rollback {deployment} {holder}", b"it broke off", _STEP_SECONDS)
+    )
+    return [
+        lock_command(deployment, holder, _LOCK_MARGIN, by),
+        ending,
+        Command(f"@abort {deployment} {holder}"),
+        Command(f"@unlock {deployment} {holder}"),
+    ]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What the next run found of a host; ``event`` is the journal's, empty if it is still open."""
+
+    text: str
+    event: str = ""
+
+
+def _finish_router(entry: Entry, fleet: Fleet, journal: Writer) -> dict[str, Finished]:
     """Put back what a deployment that broke off has changed through the router's API."""
-    found: dict[str, str] = {}
+    found: dict[str, Finished] = {}
     for host, event in entry.open_hosts.items():
         if fleet.router is None or not fleet.is_appliance(host):
             continue
@@ -641,32 +710,39 @@ def _finish_router(entry: Entry, fleet: Fleet, journal: Writer) -> dict[str, str
 
         if event in _GOOD:
             take_record(fleet.router, entry.deployment)
-            found[host] = words.CONFIRMED
+            found[host] = Finished(words.CONFIRMED, words.CONFIRMED)
             journal.write(entry.deployment, words.CONFIRMED, host)
             continue
         step = return_router(fleet.router, entry.deployment)
         if step.is_lost:
-            found[host] = f"{_NOT_KNOWN}: {step.reason}"
+            found[host] = Finished(f"not known: {step.reason}")
         else:
             ended = words.ROLLED_BACK if step.is_done else "aborted"
             journal.write(entry.deployment, ended, host)
             # what could not be put back of it, such as a password that nobody knows any more
-            found[host] = f"{ended}; {step.reason}" if step.is_done and step.reason else ended
+            why = step.reason if step.is_done else ""
+            found[host] = Finished("; ".join(filter(None, (ended, why))), ended)
     return found
 
 
 _GOOD = {"verified", "confirming"}
-_NOT_KNOWN = "not known"
+_UNARMED = {"staging", "staged"}
+"""Events after which the dead-man's switch of a host cannot have been on."""
 
 
-def _finished(step: Step, event: str) -> str:
-    """Return the event that the host's answer to the first command amounts to."""
+def _finished(step: Step, event: str) -> Finished:
+    """Return what the host's answers amount to: to the lock, and to the confirmation or return."""
     if step.is_lost:
-        return f"{_NOT_KNOWN}: {step.reason}"
-    first = step.outputs[0]
-    if first.status == 0:
-        return words.CONFIRMED if event in _GOOD else words.ROLLED_BACK
-    ended = _where_it_ended((first.stderr + first.stdout).decode(errors="replace"))
-    if not ended:  # what it says may quote what nobody here knows to be a secret
-        return f"{_NOT_KNOWN}: it could not, see its journal (status {first.status})"
-    return "aborted" if ended == words.UNTOUCHED else ended
+        return Finished(f"not known: {step.reason}")
+    lock, ending = step.answers[0], step.answers[1]
+    ended = _ended(ending)
+    if ended is not None:
+        word, _ = ended
+        return Finished("; ".join(filter(None, (word, ending.notes))), word)
+    if not lock.is_done:
+        return Finished(f"not known: {lock.text}")
+    if ending.state == STAGED or (ending.state == NONE and event in _UNARMED):
+        return Finished("aborted", "aborted")
+    if ending.state == NONE:
+        return Finished(f"unknown: {_NO_RECORD}", LEFT)
+    return Finished(f"not known: {ending.text or ending.reason}")

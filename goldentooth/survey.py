@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from goldentooth.applied import FOLDER
+from goldentooth.applied import APPLIED, FOLDER
 from goldentooth.artifact import Artifact, Scope
 from goldentooth.check import Output, UnreadableError
 from goldentooth.drift import Collected, DriftState, HostDrift, HostIntent, judge_host
@@ -19,8 +18,10 @@ from goldentooth.errors import (
     TooSlowError,
     TransportError,
 )
+from goldentooth.host.state import STATE_FILE, HostState, read_state
+from goldentooth.host.words import Refusal
 from goldentooth.observation import observations
-from goldentooth.transports import Transport
+from goldentooth.transports import Command, Transport
 from goldentooth.transports.files import parse_files
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from goldentooth.report.render import HostRender
     from goldentooth.services import Service
 
-_ROLLED_BACK = f"{FOLDER}/rolled-back"
+_STATE = f"{FOLDER}/{STATE_FILE}"
 
 _STATES: tuple[tuple[type[Exception], DriftState], ...] = (
     (HostKeyError, DriftState.WRONG_KEY),
@@ -99,13 +100,12 @@ def _intent(
 
 def survey_host(intent: HostIntent, transport: Transport | TransportError) -> HostSurvey:
     """Read a host in one exec and judge it; ``transport`` may be why there is none."""
-    collect = " ".join(("@collect", *map(quote, intent.paths)))
-    commands = (collect, *intent.commands)
+    collect = collect_command(intent.paths)
     try:
         if isinstance(transport, TransportError):
             raise transport
-        outputs = dict(zip(commands, transport.gather(commands), strict=True))
-        collected = _collected(outputs, collect)
+        files, *outputs = transport.gather((collect, *intent.commands))
+        collected = _collected(files, dict(zip(intent.commands, outputs, strict=True)))
     except (TransportError, UnreadableError) as error:
         state = next(state for kind, state in _STATES if isinstance(error, kind))
         drift = HostDrift(intent.host, state=state, reason=str(error))
@@ -113,17 +113,33 @@ def survey_host(intent: HostIntent, transport: Transport | TransportError) -> Ho
     return HostSurvey(judge_host(intent, collected), collected, intent.artifacts)
 
 
-def _collected(outputs: Mapping[str, Output], collect: str) -> Collected:
-    """Part the answer into the host's files and its record of what was applied."""
-    found = parse_files(outputs[collect])
-    record = {
+def collect_command(paths: Iterable[str]) -> Command:
+    """Return the command that reads files, the host's state and its record in one go."""
+    return Command("@collect", "".join(f"{path}\n" for path in paths).encode())
+
+
+def _collected(files: Output, outputs: Mapping[str, Output]) -> Collected:
+    """Part the answer into the host's files, its state, and its record of what was applied."""
+    found = parse_files(files)
+    kept = {
         path: file.content
         for path, file in found.items()
         if path.startswith(f"{FOLDER}/") and file is not None
     }
-    rolled_back = record.pop(_ROLLED_BACK, b"").decode(errors="replace").strip()
-    files = {path: file for path, file in found.items() if not path.startswith(f"{FOLDER}/")}
-    return Collected(files, record, outputs, rolled_back)
+    files_there = {path: file for path, file in found.items() if not path.startswith(f"{FOLDER}/")}
+    state, damage = HostState(), ""
+    if _STATE in kept:
+        try:
+            state = read_state(kept[_STATE])
+        except Refusal as refusal:
+            damage = refusal.text
+    folder = f"{FOLDER}/{state.applied}/"
+    record = {
+        f"{APPLIED}/{path.removeprefix(folder)}": content
+        for path, content in kept.items()
+        if state.applied and path.startswith(folder)
+    }
+    return Collected(files_there, record, outputs, state, damage)
 
 
 def surveyed(name: str, results: Any) -> HostSurvey:

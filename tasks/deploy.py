@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from nornir.core.task import Result, Task
 
+from goldentooth.answer import Answer, printable_line, read_answer
 from goldentooth.check import Output
 from goldentooth.errors import TransportError
 from goldentooth.transports import Command
@@ -29,6 +30,8 @@ class Step:
     is_lost: bool = False
     is_unreached: bool = False
     outputs: tuple[Output, ...] = field(default=(), repr=False)
+    answers: tuple[Answer, ...] = field(default=(), repr=False)
+    """Of the commands that are verbs, in order."""
     absent: tuple[str, ...] = ()
     """Judges that are not installed there."""
 
@@ -52,24 +55,44 @@ def stage_host(task: Task, stagings: Mapping[str, Staging]) -> Result:
         step.outputs[: len(staging.prepare)],
         step.outputs[len(staging.prepare) :],
     )
-    reason = _first_complaint(prepared)
+    answers = tuple(map(read_answer, prepared))
+    reason = _first_refusal(answers)
     absent = []
     for (path, command), output in zip(staging.judges.items(), judged, strict=True):
         if output.status == NOT_INSTALLED:
             absent.append(command.split()[0])
         elif output.status and not reason:
             reason = f"{command.split()[0]} rejects {path}: {_said(output)}"
-    done = Step(not reason, reason, outputs=step.outputs, absent=tuple(absent))
+    done = Step(not reason, reason, outputs=step.outputs, answers=answers, absent=tuple(absent))
     return Result(host=task.host, result=done)
 
 
 def run_step(task: Task, commands: Mapping[str, Sequence[Command]]) -> Result:
-    """Run the commands of ``task.host`` in order; all must succeed."""
+    """Run the verbs of ``task.host`` in order; all must be done."""
     step = _run(task, commands[task.host.name])
     if step.is_lost:
         return Result(host=task.host, result=step)
-    reason = _first_complaint(step.outputs)
-    return Result(host=task.host, result=Step(not reason, reason, outputs=step.outputs))
+    answers = tuple(map(read_answer, step.outputs))
+    reason = _first_refusal(answers)
+    done = Step(not reason, reason, outputs=step.outputs, answers=answers)
+    return Result(host=task.host, result=done)
+
+
+def read_records(task: Task, sources: Mapping[str, str]) -> Result:
+    """Ask ``task.host`` for a record that it keeps: a package, in the step's only output."""
+    step = _run(task, (Command(f"@record {sources[task.host.name]}"),))
+    if not step.is_lost and step.outputs[0].status:
+        step = Step(is_done=False, reason=read_answer(step.outputs[0]).text)
+    return Result(host=task.host, result=step)
+
+
+def gather_step(task: Task, commands: Mapping[str, Sequence[Command]]) -> Result:
+    """Run reads of ``task.host`` side by side."""
+    try:
+        outputs = transport_of(task).gather(commands[task.host.name])
+    except TransportError as error:
+        return Result(host=task.host, result=Step(is_done=False, reason=str(error), is_lost=True))
+    return Result(host=task.host, result=Step(is_done=True, outputs=outputs))
 
 
 def _run(task: Task, commands: Sequence[Command]) -> Step:
@@ -83,11 +106,12 @@ def _run(task: Task, commands: Sequence[Command]) -> Step:
         return Step(is_done=False, reason=str(error), is_lost=True)
 
 
-def _first_complaint(outputs: Sequence[Output]) -> str:
-    return next((_said(output) for output in outputs if output.status), "")
+def _first_refusal(answers: Sequence[Answer]) -> str:
+    """Return why the first verb was not done that was not; a verb after it follows from that."""
+    return next((each.text or each.reason for each in answers if not each.is_done), "")
 
 
 def _said(output: Output) -> str:
     said = (output.stderr + b"\n" + output.stdout).decode(errors="replace").split("\n")
-    lines = [line.strip() for line in said if line.strip()]
+    lines = [printable_line(line.strip()) for line in said if line.strip()]
     return "; ".join(lines[:5]) or f"exit status {output.status}"

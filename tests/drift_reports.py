@@ -58,6 +58,7 @@ def one_of_each() -> DriftReport:
     whole = {
         DriftState.BAD_BASELINE,
         DriftState.ROLLED_BACK,
+        DriftState.ARMED,
         DriftState.UNREACHABLE,
         DriftState.WRONG_KEY,
         DriftState.REFUSED,

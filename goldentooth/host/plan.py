@@ -73,9 +73,10 @@ class Staging:
     ``source`` the host puts back what was applied before that deployment (or ``applied``).
     """
 
-    __slots__ = ("base",
-        "by", "carried", "key", "manifest", "name", "new", "plan", "record", "source",
-                 "units")  # fmt: skip
+    __slots__ = (
+        *("base", "by", "carried", "key", "manifest", "name", "new", "plan", "record"),
+        *("source", "units"),
+    )
 
     def __init__(self, name: str, by: str, plan: Plan, units: list[str]) -> None:
         self.name = name

@@ -84,6 +84,7 @@ def go_back(
         stop_switch(machine, is_inside=caller != OPERATOR)
         alone.folder.release()
         withdraw(machine, alone, name)
+        alone.folder.remove_deployment(name, "new")
         clean(alone, gone, records)
         return answer_of(found)
 

@@ -21,6 +21,7 @@ import msgspec
 
 from goldentooth import applied
 from goldentooth.artifact import Artifact
+from goldentooth.host.state import ADOPTED, STATE_FILE, Deployment, HostState, record_folder
 from goldentooth.model import Network, Node
 from goldentooth.needs import Needs, together
 from goldentooth.services import Service, all_services
@@ -269,9 +270,15 @@ def record_applied(  # noqa: PLR0917  # what it is made of
         at=at.isoformat(timespec="seconds"),
         by="twin up",
     )
+    state = HostState()
+    made = Deployment("twin", 1, "twin up", at.isoformat(timespec="seconds"))
+    made.state, made.record = ADOPTED, record_folder("twin")
+    state.number, state.applied, state.deployments = 1, made.record, [made]
     layer.folder(applied.FOLDER, mode=applied.FOLDER_MODE)
     for path, content in record.items():
-        layer.write(path, content, mode=applied.FILE_MODE)
+        place = path.replace(applied.APPLIED, f"{applied.FOLDER}/{made.record}", 1)
+        layer.write(place, content, mode=applied.FILE_MODE)
+    layer.write(f"{applied.FOLDER}/{STATE_FILE}", state.to_bytes(), mode=applied.FILE_MODE)
 
 
 def add_accounts(layer: Layer, accounts: Accounts, authorized_key: str) -> None:

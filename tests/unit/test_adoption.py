@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import tarfile
 from collections.abc import Mapping
 
 import pytest
@@ -13,6 +11,7 @@ from goldentooth.adoption import HostAdoption, adopt_host
 from goldentooth.applied import APPLIED, KEY, read_baseline, record_files
 from goldentooth.artifact import Artifact
 from goldentooth.drift import Collected, DriftState, HostIntent, judge_host
+from goldentooth.host.package import unpack
 from goldentooth.transports import HostFile
 
 PATH, OTHER = "/etc/toy", "/etc/other"
@@ -45,8 +44,7 @@ def remembered(text: str) -> dict[str, bytes]:
 
 def record_of(adoption: HostAdoption) -> dict[str, bytes]:
     """Return the record that the host makes of what it is sent."""
-    with tarfile.open(fileobj=io.BytesIO(adoption.packed("1", "2026", "ada"))) as tar:
-        members = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+    members = unpack(adoption.packed("1", "2026", "ada"))
     record = {
         name.replace("record", APPLIED, 1): content
         for name, content in members.items()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import tarfile
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +16,7 @@ from goldentooth.applied import Baseline, read_baseline, record_files
 from goldentooth.artifact import Artifact, Judge
 from goldentooth.drift import Collected, DriftState, HostDrift, HostIntent, judge_host
 from goldentooth.errors import DeploymentError
+from goldentooth.host.package import unpack
 from goldentooth.model import Network
 from goldentooth.plan import (
     Action,
@@ -27,7 +26,7 @@ from goldentooth.plan import (
     plan_host,
     plan_return,
     rotated_secrets,
-    stage_archive,
+    stage_package,
 )
 from goldentooth.planning import SavedPlan
 from goldentooth.report.plan import DeployReport, Plan
@@ -211,12 +210,12 @@ def test_a_saved_plan_has_no_secret_and_no_hash_of_one(
 
 
 def unpacked(plan: HostPlan, **options: Any) -> dict[str, bytes]:
-    packed = stage_archive(
-        plan, KEY, filled, "program\n", deployment="1", at="2026", by="ada", **options
-    )
-    with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
-        assert {member.mode for member in tar} == {0o600}
-        return {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+    return unpack(stage_package(plan, KEY, filled, deployment="1", at="2026", by="ada", **options))
+
+
+def described(members: dict[str, bytes]) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(members["deployment.json"])
+    return found
 
 
 def test_the_archive_has_what_the_host_needs(network: Network) -> None:
@@ -226,21 +225,18 @@ def test_the_archive_has_what_the_host_needs(network: Network) -> None:
     members = unpacked(plan)
 
     gone_hash = hashlib.sha256(b"gone\n").hexdigest()
-    assert members["plan"].decode().splitlines() == [
-        f"put\t{HAPROXY_CFG}\troot:root\t0600\tabsent",
-        f"remove\t/etc/gone\t-\t-\t{gone_hash}",
+    sent = described(members)
+    assert sent["plan"] == [
+        ["put", HAPROXY_CFG, "root:root", "0600", "absent"],
+        ["remove", "/etc/gone", "", "", gone_hash],
     ]
     assert members[f"new{HAPROXY_CFG}"] == f"key {CANARY}\n".encode()
     assert "new/etc/gone" not in members
-    assert members["units"] == b"haproxy.service\n"
-    assert b"reload-or-restart haproxy.service" in members["activate"]
+    assert sent["units"] == ["haproxy.service"]
+    assert any("reload-or-restart haproxy.service" in line for line in sent["activate"])
     assert CANARY.encode() not in members["record/manifest.json"]
-    kept = {
-        name.removeprefix("record/files"): content
-        for name, content in members.items()
-        if name.startswith("record/files")
-    }
-    assert kept == {HAPROXY_CFG: f"key {CANARY}\n".encode()}
+    assert sent["carried"] == []
+    assert not any(name.startswith("record/files") for name in members)
     lines = json.loads(members["record/manifest.json"])["artifacts"]
     assert [line["path"] for line in lines] == [HAPROXY_CFG]
 
@@ -250,7 +246,7 @@ def test_the_record_keeps_what_is_not_deployed_now(network: Network) -> None:
     plan = planned(network, [NEW], {HAPROXY_CFG: "old\n", "/etc/other": "other\n"}, [OLD, other])
 
     assert actions(plan) == {HAPROXY_CFG: "change"}
-    assert unpacked(plan)["record/files/etc/other"] == b"other\n"
+    assert described(unpacked(plan))["carried"] == ["/etc/other"]
 
 
 def test_judges_look_at_the_staged_file(network: Network) -> None:
@@ -336,7 +332,7 @@ def test_the_way_back_puts_removes_and_leaves(network: Network) -> None:
     assert actions(plan) == {HAPROXY_CFG: "change", "/etc/more": "remove"}
     assert [each.kind for each in plan.activations] == ["reload"]
     members = unpacked(plan)
-    assert members["from"] == b"d1"
+    assert described(members)["source"] == "d1"
     assert not [name for name in members if name.startswith(("new", "record"))]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -11,7 +12,6 @@ import pytest
 
 from goldentooth.activation import Activation
 from goldentooth.check import Output, UnreadableError
-from goldentooth.host import deployment_program
 from goldentooth.model import Network
 from goldentooth.observation import Difference, Seen, UnitsEnabled
 from goldentooth.services.haproxy import SERVICE as HAPROXY
@@ -136,6 +136,17 @@ def test_what_was_discovered_does_not_override_a_pinned_interface(site: Site) ->
 # -- the real ifupdown -------------------------------------------------------------------
 
 
+ACTIVATE = """
+import os, sys
+from goldentooth.host.activation import Activation
+from goldentooth.host.machine import Machine
+
+folder, line = sys.argv[1:]
+activation = Activation(Machine(folder), os.open(folder, os.O_RDONLY), "before")
+sys.exit(activation.run([line], to_the_end=True) or 0)
+"""
+
+
 class Machine:
     """A host's interfaces in a namespace, and ifupdown on its rendered files."""
 
@@ -163,9 +174,9 @@ class Machine:
         """Do what the host's program does, but for sysctls: that file is not on this machine."""
         for activation in activations:
             if activation.command.startswith("@routes "):
-                file = self.folder / activation.command.removeprefix("@routes /")
-                verbs = deployment_program()
-                self.namespace.run("sh", "-c", verbs, "sh", "routes", str(file))
+                self.namespace.run(
+                    sys.executable, "-c", ACTIVATE, str(self.folder), activation.command
+                )
             elif not activation.command.startswith("@sysctl "):
                 self.namespace.run("sh", "-c", activation.command)
 

@@ -1,0 +1,96 @@
+"""What a host's program answers to a verb of a deployment: words of a protocol, never sentences.
+
+What is decided is decided on ``state`` and ``reason``; ``text`` is for people. All of it comes from
+the host, so it is bounded and made printable here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from goldentooth.check import Output
+from goldentooth.host.state import NONE
+
+LATE, REFUSED_THERE, NO_ANSWER, NOT_PERMITTED = "late", "refused", "no-answer", "not-permitted"
+
+_LARGEST = 1024 * 1024
+_LONGEST_TEXT = 2000
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One verb's answer: whether it was done, and how its deployment stands on the host.
+
+    ``state`` is a word of :mod:`goldentooth.host.state`; empty if the host did not say. ``why`` is
+    why it went back, ``kept`` where edits are kept that the way back found.
+    """
+
+    is_done: bool
+    state: str = ""
+    reason: str = ""
+    text: str = ""
+    why: str = ""
+    unlive: str = ""
+    kept: tuple[str, ...] = ()
+    deployments: tuple[Mapping[str, Any], ...] = ()
+    pristine: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> str:
+        """What a person has to know of it beside its state."""
+        parts = [f"not live again: {self.unlive}"] if self.unlive else []
+        parts += [f"an edit is kept in {path}" for path in self.kept]
+        return "; ".join(parts)
+
+
+class _Answered(msgspec.Struct):
+    done: bool
+    state: str = NONE
+    reason: str = ""
+    text: str = ""
+    why: str = ""
+    unlive: str = ""
+    kept: list[str] = []
+    deployments: list[dict[str, Any]] = []
+    pristine: list[str] = []
+
+
+def read_answer(output: Output) -> Answer:
+    """Return the answer in the output of a verb; one that says why there is none, if there is none.
+
+    A program that was ended, or is not permitted, answers nothing.
+    """
+    if output.is_late:
+        return Answer(is_done=False, reason=LATE, text="no end in its time")
+    if output.is_refused:
+        return Answer(is_done=False, reason=NOT_PERMITTED, text=printable_line(output.complaint))
+    try:
+        found = msgspec.json.decode(output.stdout[:_LARGEST], type=_Answered)
+    except (msgspec.MsgspecError, RecursionError):
+        return Answer(is_done=False, reason=NO_ANSWER, text=printable_line(output.complaint))
+    return Answer(
+        found.done,
+        printable_line(found.state),
+        printable_line(found.reason),
+        printable_line(found.text),
+        printable_line(found.why),
+        printable_line(found.unlive),
+        _lines(found.kept),
+        tuple(found.deployments),
+        tuple(found.pristine),
+    )
+
+
+def _lines(texts: Sequence[str]) -> tuple[str, ...]:
+    return tuple(printable_line(text) for text in texts[:100])
+
+
+def printable_line(text: str) -> str:
+    """Return ``text`` as one printable line of bounded length."""
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]} …"
