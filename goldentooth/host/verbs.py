@@ -46,7 +46,7 @@ RETRY = 75
 """Exit status of the switch when the way back has to be tried again (EX_TEMPFAIL)."""
 
 WHY = {
-    TIMER_CALL: "not confirmed in time",
+    TIMER_CALL: "",  # the deployment says within which time
     EARLY: "the host was restarted before it was confirmed",
     LATE: "the host was restarted before it was confirmed",
 }

@@ -63,7 +63,8 @@ def go_back(
         if caller == OPERATOR:
             hold_lock(machine, state, name, holder)
         if found.state != GOING_BACK:
-            found.came_from, found.why = found.state, why
+            found.came_from = found.state
+            found.why = why or f"not confirmed within {found.seconds} s"
             alone.move(found, GOING_BACK)
         failures = _return_all(machine, alone, found, is_early=caller == EARLY)
         if failures:

@@ -15,6 +15,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from goldentooth.applied import FOLDER
+from goldentooth.host.state import BACK, STATE_FILE, SWITCHED, HostState, read_state
 from goldentooth.model import Network
 from goldentooth.twin import Twin, remove_twin
 from tests.namespaces import eventually
@@ -237,6 +239,16 @@ class Drill:
         done = self.twin.exec(host, ["sh", "-c", script])
         return (done.stdout + done.stderr).decode(errors="replace")
 
+    def state(self, host: str) -> HostState:
+        """What the host's program knows of its deployments."""
+        done = self.twin.exec(host, ["cat", f"{FOLDER}/{STATE_FILE}"])
+        return read_state(done.stdout) if done.stdout else HostState()
+
+    def told_of_return(self, host: str) -> str:
+        """Why the host went back; nothing if its last deployment was not taken back."""
+        last = self.state(host).last_end
+        return f"{last.why}; {last.unlive}" if last and last.state == BACK else ""
+
     def look(self, host: str) -> Look:
         lines = self.shell(host, LOOK).splitlines()
         parts = [line.split("\t") for line in lines]
@@ -272,12 +284,14 @@ for path in $(find /etc/toy* -type f 2>/dev/null); do
         "$(sha256sum <"$path" | cut -d' ' -f1)"
 done
 printf 'live\\t%s\\n' "$(cat {LIVE} 2>/dev/null | sha256sum | cut -d' ' -f1)"
-cd /var/lib/goldentooth/applied/files 2>/dev/null &&
+cd /var/lib/goldentooth 2>/dev/null &&
+cd "$(sed -n 's/^ "applied": "\\(.*\\)",$/\\1/p' state.json)/files" 2>/dev/null &&
 for path in $(find . -type f -path './etc/toy*'); do
     printf 'copy\\t%s\\t%s\\n' "${{path#.}}" "$(sha256sum <"$path" | cut -d' ' -f1)"
 done
 cd /etc
-[ ! -L /var/lib/goldentooth/armed ] || printf 'armed\\n'
+grep -Eq '"state": "({"|".join(SWITCHED)})"' /var/lib/goldentooth/state.json 2>/dev/null &&
+    printf 'armed\\n'
 systemctl --quiet is-active goldentooth-rollback.timer && printf 'armed\\n'
 :
 """

@@ -47,7 +47,7 @@ def test_nothing_of_ours_is_there_or_runs(bare: Twin, artifacts: Path) -> None:
             theirs = Path(path).read_text() if Path(path).is_file() else None  # its package's own
             there = bare.exec(host, ["cat", path])
             assert file.is_dir() or there.stdout.decode() == (theirs or ""), path
-        assert not succeeds(bare, host, "test -e /var/lib/goldentooth/applied")
+        assert not succeeds(bare, host, "test -e /var/lib/goldentooth/state.json")
     assert _active(bare, "allyrion", "haproxy.service", "networking.service") == ["inactive"] * 2
     assert _active(bare, "router", "frr.service") == ["inactive"]
     enabled = bare.exec("allyrion", ["systemctl", "is-enabled", "haproxy.service"]).stdout

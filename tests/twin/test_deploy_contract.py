@@ -10,6 +10,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from goldentooth.applied import FOLDER
 from goldentooth.model import Network
 from tests.sites import ROOT
 from tests.twin.deploy_drill import ONE, TWO, Drill, bare_stage
@@ -115,7 +116,7 @@ def test_drift_is_not_overwritten_but_on_demand_and_then_kept(drill: Drill) -> N
 
     assert drill.commit("--overwrite-drift").status == 0
     assert drill.looks() == dict.fromkeys(drill.hosts, drill.new_look())
-    newest = drill.shell(A, "ls -d /var/lib/goldentooth/deployments/* | tail -n 1").strip()
+    newest = f"{FOLDER}/deployments/{drill.state(A).deployments[-1].name}"
     kept = drill.shell(A, f"cd {newest}/before/files; cat .{ONE}; stat -c '%U:%G %a' .{ONE}")
     assert kept == "by hand\nnobody:nogroup 600\n"
 
@@ -271,8 +272,8 @@ def test_history_says_who_when_what_and_what_became_of_it(drill: Drill) -> None:
     assert last["by"] == "root@operator"
     assert last["what"] == {"hosts": [A, B]}
     assert last["hosts"] == {A: "confirmed", B: "confirmed"}
-    kept = drill.shell(A, "ls /var/lib/goldentooth/deployments").split()
-    assert last["deployment"] in kept
+    kept = [each.name for each in drill.state(A).deployments]
+    assert last["deployment"] == kept[-1]
     assert len(kept) <= 11
 
     table = drill.run("history", "last").stdout
@@ -308,10 +309,10 @@ def test_a_secret_is_on_the_host_and_nowhere_else(drill: Drill) -> None:
     for told in (shown, done, drill.run("history"), drill.run("drift", *SELECTED, env=env)):
         assert CANARY not in told.stdout + told.stderr
     assert CANARY not in _everything_here(drill)
-    state = "/var/lib/goldentooth"
-    assert CANARY not in drill.shell(
-        A, f"cat {state}/applied/manifest.json {state}/lock; ls -R {state}"
-    )
+    record = f"{FOLDER}/{drill.state(A).applied}"
+    shown = drill.shell(A, f"cat {record}/manifest.json {FOLDER}/state.json; ls -R {FOLDER}")
+    assert '"/etc/toy/secret"' in shown
+    assert CANARY not in shown
     holding = drill.shell(A, f"grep -rl {CANARY} /etc /var /run /root /usr/local 2>/dev/null")
     assert "/etc/toy/secret" in holding
     for path in holding.split():

@@ -82,10 +82,7 @@ def test_a_killed_deployment_is_ended_by_the_next_run(drill: Drill, point: str) 
     }
     assert ("broke off" in told) == (point not in {"after end", "before begin"})
     for host in drill.hosts:
-        assert drill.shell(host, "cat /var/lib/goldentooth/lock") in {"", NO_LOCK}
-
-
-NO_LOCK = "cat: /var/lib/goldentooth/lock: No such file or directory\n"
+        assert drill.state(host).lock is None
 
 
 def _is_new(drill: Drill, host: str, told: str) -> bool:
@@ -109,7 +106,7 @@ def test_if_nobody_comes_the_host_goes_back_in_time(drill: Drill, point: str) ->
     drill.plain(activate=[ACTIVATE, "sleep 2"])
     assert drill.commit(kill=point).status == -9
 
-    eventually(lambda: NOT_CONFIRMED in drill.shell(A, "cat /var/lib/goldentooth/rolled-back"), 30)
+    eventually(lambda: NOT_CONFIRMED in drill.told_of_return(A), 30)
 
     eventually(lambda: not drill.look(A).is_armed, 5)
     assert drill.looks() == old

@@ -179,7 +179,7 @@ def test_a_deleted_file_is_missing(operator: Operator, shell: Shell, kept: Keep)
 def test_a_file_that_cannot_be_read_is_neither_drift_nor_adopted_nor_overwritten(
     operator: Operator, shell: Shell, source: str, why: str
 ) -> None:
-    record = "cat /var/lib/goldentooth/applied/manifest.json"
+    record = "cat /var/lib/goldentooth/deployments/twin/record/manifest.json"
     before = shell("allyrion", record)
     shell("allyrion", f"mount --bind {source} {HAPROXY}")
     try:
@@ -372,7 +372,7 @@ def test_a_host_with_another_key_is_not_spoken_to(operator: Operator, twin: Twin
 def test_a_damaged_baseline_is_not_trusted_nor_overwritten(
     operator: Operator, shell: Shell, kept: Keep
 ) -> None:
-    manifest = "/var/lib/goldentooth/applied/manifest.json"
+    manifest = "/var/lib/goldentooth/deployments/twin/record/manifest.json"
     kept("fenn", manifest)
     shell("fenn", f"echo '{{}}' >{manifest}")
     status, found = operator.drift("--host", "fenn")
