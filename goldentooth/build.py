@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
-import json
 import os
 import shutil
 import tempfile
@@ -17,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from goldentooth.artifact import MANIFEST_FORMAT, Artifact, manifest_text
+from goldentooth.bounded import load_json
 from goldentooth.errors import OutputError
 from goldentooth.report.render import HostRender
 from goldentooth.yamlfile import display_path
@@ -217,7 +217,7 @@ class _Swap:
 
 
 def _entries_of(content: bytes) -> Entries:
-    manifest = json.loads(content)
+    manifest = load_json(content)
     if manifest["format"] != MANIFEST_FORMAT:
         raise ValueError(manifest["format"])
     entries: Entries = {}

@@ -7,13 +7,15 @@ what the documentation shows; :meth:`Check.reads` are the commands whose output 
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from fractions import Fraction
 from typing import Any, ClassVar
+
+from goldentooth.bounded import MalformedError, load_json
+from goldentooth.text import one_line, short_line
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,13 @@ class Output:
 
     @property
     def complaint(self) -> str:
-        """Why it failed, in one line: the last line of its standard error, or its status."""
+        """Why it failed, in one printable line: the last of its standard error, or its status."""
         if self.is_missing:
             return "the host broke off before it answered this"
         if self.is_late:
             return "no end in its time"
         lines = self.stderr.decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else f"exit status {self.status}"
+        return short_line(lines[-1]) if lines else f"exit status {self.status}"
 
 
 class UnreadableError(Exception):
@@ -127,9 +129,9 @@ def parse_json(outputs: Mapping[str, Output], command: str) -> Any:
     """
     output = succeeded(outputs, command)
     try:
-        return json.loads(output.stdout)
-    except ValueError:
-        raise UnreadableError(f"`{command}` did not print JSON") from None
+        return load_json(output.stdout)
+    except MalformedError as error:
+        raise UnreadableError(f"`{command}` did not print JSON that can be read: {error}") from None
 
 
 def succeeded(outputs: Mapping[str, Output], command: str) -> Output:
@@ -192,8 +194,9 @@ def _judge(check: Check, outputs: Mapping[str, Output]) -> Outcome:
         if output.is_late or output.is_missing or output.is_refused:
             return Outcome(State.UNKNOWN, f"`{read}`: {output.complaint}")
     try:
-        return check.judge(outputs)
+        outcome = check.judge(outputs)
     except UnreadableError as error:
-        return Outcome(State.UNKNOWN, str(error))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        return Outcome(State.UNKNOWN, f"unexpected output: {type(error).__name__}: {error}")
+        outcome = Outcome(State.UNKNOWN, str(error))
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        outcome = Outcome(State.UNKNOWN, f"unexpected output: {type(error).__name__}: {error}")
+    return replace(outcome, seen=one_line(outcome.seen))  # it holds the host's own words

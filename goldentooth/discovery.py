@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Interface, IPv4Network
 from typing import TYPE_CHECKING, Any
 
+from goldentooth.bounded import MalformedError, load_json
 from goldentooth.check import Output, UnreadableError
 from goldentooth.errors import Location
 from goldentooth.model import Network, Node
@@ -115,7 +115,7 @@ def read_appliance(
     """
     information = _json(outputs, _INFORMATION)
     product, kernel = information["versions"][:2]
-    links = {row["device"]: row for row in _json(outputs, _OVERVIEW)["rows"]}
+    links = {str(row["device"]): row for row in _json(outputs, _OVERVIEW)["rows"]}
     held = {name: tuple(_overview_addresses(link)) for name, link in links.items()}
     on_segment = [
         name
@@ -151,10 +151,10 @@ def _plugins(output: Output) -> Iterator[tuple[str, str]]:
     if output.is_refused:
         return
     firmware = _json({_FIRMWARE: output}, _FIRMWARE)
-    yield "opnsense", firmware["product_version"]
+    yield "opnsense", str(firmware["product_version"])
     for plugin in firmware["plugin"]:
         if plugin["installed"] == "1":
-            yield plugin["name"], plugin["version"]
+            yield str(plugin["name"]), str(plugin["version"])
 
 
 def read_host(outputs: Mapping[str, Output], infrastructure: IPv4Network, address: str) -> Seen:
@@ -164,7 +164,7 @@ def read_host(outputs: Mapping[str, Output], infrastructure: IPv4Network, addres
         UnreadableError: if they cannot be understood.
     """
     hostname, kernel, machine = _words(outputs[_SYSTEM])
-    links = {link["ifname"]: link for link in _json(outputs, ADDRESSES) if "ifname" in link}
+    links = {str(link["ifname"]): link for link in _json(outputs, ADDRESSES) if "ifname" in link}
     primary = _primary(_json(outputs, ROUTES), links, infrastructure, address)
     link = links.get(primary or "", {})
     versions = next((o for command, o in outputs.items() if command.startswith("dpkg-query")), None)
@@ -225,9 +225,10 @@ def _words(output: Output) -> tuple[str, str, str]:
 def _json(outputs: Mapping[str, Output], command: str) -> Any:
     output = outputs[command]
     try:
-        return json.loads(output.stdout)
-    except ValueError:
-        raise UnreadableError(f"`{command}` did not print JSON: {output.complaint}") from None
+        return load_json(output.stdout)
+    except MalformedError as error:
+        reason = output.complaint if output.status else str(error)
+        raise UnreadableError(f"`{command}` did not print JSON: {reason}") from None
 
 
 def mismatches(network: Network, node: Node, seen: Seen) -> tuple[Mismatch, ...]:

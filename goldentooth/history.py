@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import time
 from collections.abc import Iterable, Iterator
@@ -13,10 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from goldentooth.bounded import load_json
 from goldentooth.drift import DriftState, HostDrift
 from goldentooth.errors import GoldentoothError, OutputError
 from goldentooth.report.drift import DriftReport
 from goldentooth.report.table import counted, format_table
+from goldentooth.text import to_json
 from goldentooth.wholefile import replace_file
 from goldentooth.yamlfile import display_path
 
@@ -116,7 +117,7 @@ class DriftHistory:
         Raises:
             OutputError: if it cannot be written; what was there before still is.
         """
-        text = json.dumps(report.to_dict(), ensure_ascii=False)
+        text = to_json(report.to_dict(), indent=None)
         with self._errors_named():
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             # reports quote configuration files: they are for their owner
@@ -221,7 +222,7 @@ def _key(standing: Iterable[Standing]) -> frozenset[tuple[str, str, DriftState]]
 
 def _read(file: Path) -> DriftReport | None:
     try:
-        return DriftReport.from_dict(json.loads(file.read_bytes()))
+        return DriftReport.from_dict(load_json(file.read_bytes()))
     except (OSError, ValueError, AttributeError):
         return None
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from goldentooth.applied import BaselineError, read_baseline
 from goldentooth.artifact import Artifact, Scope, manifest_text
+from goldentooth.bounded import load_json
 from goldentooth.compare.secrets import mask
 from goldentooth.deployment import Options
 from goldentooth.errors import DeploymentError
@@ -101,7 +102,8 @@ class Rehearsal:
 
     def table(self, *, colour: bool = False) -> str:
         """Return a line a trial, the losses, and the verdict."""
-        from goldentooth.report.table import format_table, paint
+        from goldentooth.report.table import format_table
+        from goldentooth.text import paint
 
         rows = [(t.name, "passed" if t.has_passed else "failed", t.seen) for t in self.trials]
         verdict = "passed" if self.has_passed else "failed"
@@ -237,7 +239,7 @@ def _deploy(
         cwd=project.folder,
     )
     try:
-        report = json.loads(done.stdout)
+        report = load_json(done.stdout)
         counts = Counter(host["outcome"] for host in report["hosts"])
     except (ValueError, KeyError):
         said = (done.stdout + done.stderr).decode(errors="replace").strip().splitlines()

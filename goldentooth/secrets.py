@@ -18,6 +18,7 @@ from ssl import SSLContext, create_default_context
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
+from goldentooth.bounded import load_json
 from goldentooth.errors import GoldentoothError
 from goldentooth.values import SECRET_REFERENCE
 
@@ -292,7 +293,7 @@ def _fields(reference: str, answer: Reply) -> Mapping[str, Any]:
         remedy = remedies.get(status, "look into Vault's log")
         raise SecretError(reference, f"Vault answers with status {status}", remedy)
     try:
-        fields = json.loads(answer.content)["data"]["data"]
+        fields = load_json(answer.content)["data"]["data"]
     except (ValueError, KeyError, TypeError):
         fields = None
     if not isinstance(fields, dict):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,6 +20,7 @@ from napalm.base.exceptions import (
 )
 
 from napalm_frr import bgp, candidate, interfaces, probes, routes
+from napalm_frr.answers import read_values
 from napalm_frr.candidate import Candidate, Scripts, as_diff
 from napalm_frr.sanitize import without_secrets
 from napalm_frr.ssh import Output, Shell, Ssh
@@ -466,19 +466,11 @@ def _parse_all(output: Output) -> list[Any]:
     """Return every JSON value that a command printed: FRR prints one a VRF at times."""
     if any(words in output.stdout + output.stderr for words in _IS_DOWN):
         return []
-    rest = _text(output).strip()
-    values = []
-    while rest:
-        try:
-            value, end = _DECODER.raw_decode(rest)
-        except ValueError as error:
-            raise CommandErrorException(f"this is not JSON: {rest[:200]!r}") from error
-        values.append(value)
-        rest = rest[end:].strip()
-    return values
-
-
-_DECODER = json.JSONDecoder()
+    text = _text(output).strip()
+    try:
+        return read_values(text)
+    except ValueError as error:
+        raise CommandErrorException(f"this is not JSON: {text[:200]!r} ({error})") from error
 
 
 def _merged(values: Iterable[dict[str, Any]]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -70,7 +69,8 @@ def run(arguments: Namespace) -> int:
     from goldentooth.errors import UsageError
     from goldentooth.plan import Scope
     from goldentooth.planning import SavedPlan
-    from runbooks.options import rollout_options, to_json, write_file
+    from goldentooth.text import to_json
+    from runbooks.options import rollout_options, write_file
     from runbooks.progress import Progress, say
 
     project = open_project(arguments.config)
@@ -110,13 +110,14 @@ def run(arguments: Namespace) -> int:
 
 def _read_plan(arguments: Namespace) -> SavedPlan:
     """Return the saved plan, which says itself what it is for."""
+    from goldentooth.bounded import load_json
     from goldentooth.errors import DeploymentError, UsageError
     from goldentooth.plan import Scope
     from goldentooth.planning import SavedPlan
 
     file = arguments.plan
     try:
-        saved = SavedPlan.of(json.loads(Path(file).read_text(encoding="utf-8")))
+        saved = SavedPlan.of(load_json(Path(file).read_bytes()))
     except OSError as error:
         raise UsageError(
             f"{file} cannot be read: {(error.strerror or str(error)).lower()}"
@@ -137,7 +138,8 @@ def _read_plan(arguments: Namespace) -> SavedPlan:
 
 
 def _write(arguments: Namespace, report: Plan | DeployReport | Rehearsal) -> None:
-    from runbooks.options import has_colour, to_json, write_result
+    from goldentooth.text import to_json
+    from runbooks.options import has_colour, write_result
 
     forms = {
         "table": lambda: report.table(colour=has_colour(arguments)),

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from goldentooth.bounded import load_json
 from goldentooth.drift import DriftState, HostDrift
 from goldentooth.errors import (
     AuthenticationError,
@@ -189,7 +190,7 @@ def return_router(access: RouterAccess, deployment: str, backup: Backup | None =
     """
     try:
         if backup is None:
-            kept = json.loads(backup_file(access, deployment).read_text(encoding="utf-8"))
+            kept = load_json(backup_file(access, deployment).read_bytes())
             backup = Backup.from_dict(kept)
         result = put_back(access, backup)
     except FileNotFoundError:
@@ -278,7 +279,7 @@ def survey_return(access: RouterAccess, survey: RouterSurvey, deployment: str) -
     """
     file = backup_file(access, deployment)
     try:
-        back = Backup.from_dict(json.loads(file.read_text(encoding="utf-8")))
+        back = Backup.from_dict(load_json(file.read_bytes()))
     except (OSError, ValueError, KeyError) as error:
         raise DeploymentError(
             f"{access.network.router.name}: what was there before {deployment} is not kept here"

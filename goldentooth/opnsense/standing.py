@@ -16,6 +16,7 @@ import msgspec
 from goldentooth import drift
 from goldentooth import plan as deployment
 from goldentooth.applied import keyed_hash
+from goldentooth.bounded import load_json
 from goldentooth.drift import DriftState, HostDrift
 from goldentooth.opnsense.models import KINDS, SENSITIVE, Kind, Values, fields_of
 from goldentooth.opnsense.plan import Action, Backup, Change, Plan, plan
@@ -92,7 +93,7 @@ def read_applied(content: bytes, host: str) -> Applied:
     Raises:
         ValueError: if it is damaged or of another router.
     """
-    applied = msgspec.json.decode(content, type=Applied)
+    applied = msgspec.convert(load_json(content), Applied)
     if (applied.format, applied.host) != (FORMAT, host):
         raise ValueError(f"it is of {applied.host!r}, in format {applied.format!r}")
     return applied

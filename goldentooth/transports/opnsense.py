@@ -26,6 +26,7 @@ from typing import Any, Self
 
 from msgspec import to_builtins
 
+from goldentooth.bounded import MalformedError, load_json
 from goldentooth.errors import (
     AuthenticationError,
     GoldentoothError,
@@ -58,6 +59,7 @@ from goldentooth.opnsense import (
 )
 from goldentooth.opnsense.models import SECTIONS
 from goldentooth.secrets import Secrets, redact
+from goldentooth.text import short_line
 from goldentooth.transports.api_access import access_of
 from goldentooth.transports.bounds import Bounds
 
@@ -586,11 +588,11 @@ class OpnsenseTransport:
 
     def _parsed(self, path: str, status: int, content: bytes) -> Any:
         try:
-            return json.loads(content)
-        except (json.JSONDecodeError, UnicodeDecodeError):
+            return load_json(content)
+        except MalformedError as error:
             if status == 200:
                 raise TransportError(
-                    f"{self._url}: {path} is not answered with JSON: is it an OPNsense?"
+                    f"{self._url}: {path} is not answered with JSON ({error}): is it an OPNsense?"
                 ) from None
             return None
 
@@ -711,7 +713,7 @@ def _said(answer: Answer, hide: Callable[[str], str]) -> str:
     content = answer.content if isinstance(answer.content, dict) else {}
     told = [content.get(name) for name in ("errorTitle", "errorMessage", "message", "result")]
     text = " ".join(" ".join(unescape(str(each)).split()) for each in told if each)
-    return f": {hide(text)}" if text else ""
+    return f": {short_line(hide(text))}" if text else ""
 
 
 def _snake(path: str) -> str:
