@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import tarfile
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,9 @@ from dataclasses import replace
 
 from goldentooth.check import Output, UnreadableError
 from goldentooth.errors import UsageError
+from goldentooth.text import one_line, short_line
 from goldentooth.transports import Command, File, HostFile
+from goldentooth.transports.archive import ArchiveError, Member, read_archive
 
 _KINDS = {
     tarfile.REGTYPE: "file",
@@ -42,7 +43,8 @@ def files_command(paths: Sequence[str]) -> Command:
 def parse_files(output: Output) -> Mapping[str, HostFile]:
     """Return what stands on the host, by path, from the output of :func:`files_command`.
 
-    What is not there has no key, and no key ends in a slash.
+    What is not there has no key, and no key ends in a slash. What a host calls a file is shown and
+    compared in one printable line: a name with a line break is never that of an intended file.
 
     Raises:
         UnreadableError: if nothing can be said about any of them.
@@ -51,14 +53,11 @@ def parse_files(output: Output) -> Mapping[str, HostFile]:
         raise UnreadableError(f"the files were not read: {output.complaint}")
     if output.is_truncated:
         raise UnreadableError("the files are larger in all than an answer may be")
-    files = {}
     try:
-        with tarfile.open(fileobj=io.BytesIO(output.stdout), encoding="utf-8") as archive:
-            for member in archive:
-                file = _host_file(archive, member)
-                files[file.path] = file
-    except (tarfile.TarError, EOFError, ValueError) as error:
-        raise UnreadableError(f"the files were not read: {output.complaint}") from error
+        files = {file.path: file for file in map(_host_file, read_archive(output.stdout))}
+    except ArchiveError as error:
+        said = f" ({output.complaint})" if output.status else ""
+        raise UnreadableError(f"the files were not read: {error}{said}") from error
     return {**files, **_unreadable_files(output, files)}
 
 
@@ -78,17 +77,16 @@ def _refuse_odd_path(path: str) -> None:
         raise UsageError(f"{path!r} is not a path on a host: it is absolute, and one line")
 
 
-def _host_file(archive: tarfile.TarFile, member: tarfile.TarInfo) -> HostFile:
+def _host_file(member: Member) -> HostFile:
     kind = _KINDS.get(member.type, "other")
-    body = archive.extractfile(member) if kind == "file" else None
     return HostFile(
-        member.name,
-        body.read() if body else b"",
-        f"{member.uname or member.uid}:{member.gname or member.gid}",
+        one_line(member.name),
+        member.content if kind == "file" else b"",
+        short_line(member.owner),
         member.mode,
-        float(member.mtime),
+        member.mtime,
         kind,
-        member.linkname if kind == "link" else "",
+        one_line(member.target) if kind == "link" else "",
     )
 
 
@@ -98,12 +96,12 @@ def _unreadable_files(output: Output, files: Mapping[str, HostFile]) -> dict[str
     for line in output.stderr.decode(errors="surrogateescape").splitlines():
         complaint = _TAR_COMPLAINT.fullmatch(line)
         if complaint:
-            path, reason = complaint[1].rstrip("/"), complaint[2]
+            path, reason = one_line(complaint[1].rstrip("/")), short_line(complaint[2])
             if not _NOT_THERE.fullmatch(reason):
                 known = files.get(path, HostFile(path))
                 found[path] = replace(known, content=b"", unreadable=reason)
         elif output.status and not line.startswith("tar: Exiting with failure status"):
-            raise UnreadableError(f"the files were not read: {line}")
+            raise UnreadableError(f"the files were not read: {short_line(line)}")
     if output.status and not output.stderr:
         raise UnreadableError(f"the files were not read: {output.complaint}")
     return found
