@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ KeyPath = tuple[str | int, ...]
 """How a value is reached from the top of its file: ``("fenn", "data", "interface")``."""
 
 _DEPTH_LIMIT = 32
+_DEEPEST = 100
+"""Levels after which a file is not read further: libyaml's time grows with their square."""
 
 _CONSTANTS: dict[str, bool | None] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
@@ -179,6 +182,10 @@ def _decode(content: bytes, document: Document) -> str | None:
     return None
 
 
+class _TooDeepError(Exception):
+    """What is skipped has too many levels to look for its end."""
+
+
 class _Reader:
     """Builds a document's value and marks from libyaml's events."""
 
@@ -204,6 +211,8 @@ class _Reader:
                     break
         except yaml.MarkedYAMLError as error:
             self.document.problems.append(_syntax_problem(error, self.document.file))
+            self.document.is_complete = False
+        except _TooDeepError:  # a problem says already where it begins
             self.document.is_complete = False
 
     def _read_top(self, event: Any) -> None:
@@ -314,7 +323,7 @@ class _Reader:
         if text[0] in _NUMBER_STARTS:
             if _INT.fullmatch(text) and len(text) < 20:
                 return int(text)
-            if _FLOAT.fullmatch(text):
+            if _FLOAT.fullmatch(text) and isfinite(float(text)):
                 return float(text)
         if self._is_ambiguous(text):
             plain = _shown(text, path)
@@ -359,6 +368,8 @@ class _Reader:
             kind = type(next(self.events))
             if kind in (yaml.MappingStartEvent, yaml.SequenceStartEvent):
                 depth += 1
+                if depth > _DEEPEST:
+                    raise _TooDeepError
             elif kind in (yaml.MappingEndEvent, yaml.SequenceEndEvent):
                 depth -= 1
 

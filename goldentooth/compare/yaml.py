@@ -13,14 +13,18 @@ from typing import Any
 _KUBEADM = ("kubeadm.k8s.io/", "kubelet.config.k8s.io/", "kubeproxy.config.k8s.io/")
 _TAG = "tag:yaml.org,2002:"
 _DEEPEST = 100
-_LONGEST = 100_000
+_MOST_NODES = 100_000
+_LONGEST_KEY = 4096
+_LARGEST = 32 * 1024 * 1024
+"""Characters of all lines."""
 
 
 def canonical(text: str) -> tuple[str, ...]:
     r"""Return a line a scalar: where it stands, and what it is.
 
-    The documents of kubeadm are sorted by their kind, as it takes them in any order. What is no
-    YAML, or an alias in itself, stays as it is.
+    The documents of kubeadm are sorted by their kind, as it takes them in any order. What is not
+    YAML, what is an alias in itself, and what is too deep or too large to be compared in its
+    parts, stays as it is.
 
     >>> canonical("b: [x, '1']\na: 1  # one")
     ('---', '.a: 1', '.b[0]: "x"', '.b[1]: "1"')
@@ -29,47 +33,74 @@ def canonical(text: str) -> tuple[str, ...]:
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        documents = [_flat(node, yaml) for node in yaml.compose_all(text, loader)]
-    except (yaml.YAMLError, UnicodeError, RecursionError, ValueError):
+        _refuse_deep(text, yaml, loader)
+        walk = _Walk(yaml)
+        documents = [walk.flat(node) for node in yaml.compose_all(text, loader)]
+    except (yaml.YAMLError, UnicodeError, ValueError):
         return ("not YAML:", *text.splitlines(keepends=True))
     if len(documents) == len({_kind(lines) for lines in documents} - {None}):
         documents.sort(key=lambda lines: str(_kind(lines)))
     return tuple(line for lines in documents for line in ("---", *lines))
 
 
-def _flat(node: Any, yaml: Any) -> tuple[str, ...]:
-    lines = []
-    for line in _lines(node, "", yaml, 0):
-        lines.append(line)
-        if len(lines) > _LONGEST:  # aliases of aliases
+def _refuse_deep(text: str, yaml: Any, loader: Any) -> None:
+    """Look at the events alone, which come one by one: nodes are made by recursion."""
+    starts = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
+    ends = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
+    depth = 0
+    for event in yaml.parse(text, loader):
+        depth += isinstance(event, starts) - isinstance(event, ends)
+        if depth > _DEEPEST:
+            raise ValueError("too deep")
+
+
+class _Walk:
+    """Walks documents, within bounds for all of them: aliases of aliases have no end."""
+
+    def __init__(self, yaml: Any) -> None:
+        self.yaml = yaml
+        self.nodes = 0
+        self.characters = 0
+
+    def flat(self, node: Any) -> tuple[str, ...]:
+        lines = []
+        for line in self._lines(node, "", 0):
+            self.characters += len(line)
+            if self.characters > _LARGEST:
+                raise ValueError("too large")
+            lines.append(line)
+        return tuple(lines)
+
+    def _lines(self, node: Any, path: str, depth: int) -> Iterator[str]:
+        self.nodes += 1
+        if depth > _DEEPEST or self.nodes > _MOST_NODES:
+            raise ValueError("too deep, or too much")
+        if isinstance(node, self.yaml.ScalarNode):
+            yield f"{path}: {_scalar(node)}"
+            return
+        is_mapping = isinstance(node, self.yaml.MappingNode)
+        tag = _tag(node, "map" if is_mapping else "seq")
+        if tag or not node.value:
+            yield f"{path}: {tag}{'{}' if is_mapping else '[]'}"
+        if not is_mapping:
+            for index, item in enumerate(node.value):
+                yield from self._lines(item, f"{path}[{index}]", depth + 1)
+            return
+        entries = [(self._key(key, depth), value) for key, value in node.value]
+        for key, value in sorted(entries, key=lambda entry: entry[0]):
+            yield from self._lines(value, f"{path}.{key}", depth + 1)
+
+    def _key(self, node: Any, depth: int) -> str:
+        key = self._whole_key(node, depth)
+        if len(key) > _LONGEST_KEY:  # it stands in every line below it
             raise ValueError("too long")
-    return tuple(lines)
+        return key
 
-
-def _lines(node: Any, path: str, yaml: Any, depth: int) -> Iterator[str]:
-    if depth > _DEEPEST:
-        raise ValueError("too deep")
-    if isinstance(node, yaml.ScalarNode):
-        yield f"{path}: {_scalar(node)}"
-        return
-    is_mapping = isinstance(node, yaml.MappingNode)
-    tag = _tag(node, "map" if is_mapping else "seq")
-    if tag or not node.value:
-        yield f"{path}: {tag}{'{}' if is_mapping else '[]'}"
-    if not is_mapping:
-        for index, item in enumerate(node.value):
-            yield from _lines(item, f"{path}[{index}]", yaml, depth + 1)
-        return
-    entries = [(_key(key, yaml, depth), value) for key, value in node.value]
-    for key, value in sorted(entries, key=lambda entry: entry[0]):
-        yield from _lines(value, f"{path}.{key}", yaml, depth + 1)
-
-
-def _key(node: Any, yaml: Any, depth: int) -> str:
-    if not isinstance(node, yaml.ScalarNode):
-        return json.dumps(list(_lines(node, "", yaml, depth + 1)))
-    plain = node.tag == f"{_TAG}str" and node.value.replace("-", "").replace("_", "").isalnum()
-    return node.value if plain else _scalar(node)
+    def _whole_key(self, node: Any, depth: int) -> str:
+        if not isinstance(node, self.yaml.ScalarNode):
+            return json.dumps(list(self._lines(node, "", depth + 1)))
+        plain = node.tag == f"{_TAG}str" and node.value.replace("-", "").replace("_", "").isalnum()
+        return str(node.value) if plain else _scalar(node)
 
 
 def _scalar(node: Any) -> str:

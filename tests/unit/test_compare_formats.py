@@ -6,6 +6,7 @@ import random
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -276,6 +277,26 @@ def test_aliases_of_aliases_do_not_fill_the_memory() -> None:
     levels = [f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]" for n in range(1, 12)]
     bomb = "\n".join(["l0: &l0 x", *levels])
     assert canonical("yaml", bomb)[0] == "not YAML:"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(opening * 100_000 for opening in ("[", "{a: ", "- ", "? ")),
+        "[" * 100_000 + "]" * 100_000,
+        "k0: &k0 x\n"
+        + "".join(f"k{n}: &k{n} {{? *k{n - 1} : 1, ? [*k{n - 1}] : 2}}\n" for n in range(1, 40)),
+        "{? " * 60 + "x" + " : 1}" * 60,
+        f"a: &a {'x' * 1_000_000}\nb: [{','.join(['*a'] * 90_000)}]",
+        f'"{"k" * 1_000_000}": [{",".join(["a"] * 90_000)}]',
+        "&a [*a]",
+    ],
+    ids=["[", "{", "-", "?", "closed", "keys of keys", "deep keys", "copies", "long key", "itself"],
+)
+def test_yaml_without_end_is_not_taken_apart(text: str) -> None:
+    began = time.monotonic()
+    assert canonical("yaml", text)[0] == "not YAML:"
+    assert time.monotonic() - began < 2
 
 
 # -- all ----------------------------------------------------------------------------------

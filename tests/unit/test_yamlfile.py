@@ -349,6 +349,26 @@ def test_deep_nesting_is_refused(text: str) -> None:
     assert any("nested too deeply" in line or "YAML syntax" in line for line in report(text))
 
 
+@pytest.mark.parametrize("opening", ["[", "{a: ", "- ", "? ", "[{a: "])
+@pytest.mark.parametrize("place", ["", "fenn: ", "fenn: {data: ", "? "])
+def test_levels_without_end_are_refused_at_once_with_their_place(place: str, opening: str) -> None:
+    began = time.monotonic()
+    document = parse_document(f"{place}{opening * 100_000}x".encode(), "hosts.yaml")
+    assert time.monotonic() - began < 1
+    assert not document.is_complete
+    assert document.value == {}
+    problem = document.problems[-1]
+    assert problem.where is not None
+    assert problem.where.line == 1
+    assert problem.remedy
+
+
+def test_numbers_without_end_are_refused() -> None:
+    for text in ("9" * 1_000_000, "9" * 400 + ".5", "1.0e+999", "-1.0e+999"):
+        (problem,) = parse_document(f"a: {text}".encode(), "hosts.yaml").problems
+        assert "is read differently by different YAML readers" in problem.message
+
+
 def test_thirty_levels_are_read() -> None:
     document = parse("a: " + "[" * 30 + "]" * 30)
     assert document.problems == []
