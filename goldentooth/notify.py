@@ -6,7 +6,6 @@ is a line for the operator: how the network stands is another matter.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -20,12 +19,16 @@ from urllib.parse import urlsplit
 
 from goldentooth.errors import GoldentoothError, UsageError
 from goldentooth.secrets import Secrets
+from goldentooth.text import short_line, to_json
 from goldentooth.validation import did_you_mean, shown_value
 from goldentooth.values import SECRET_REFERENCE
 
 FORMAT = "goldentooth-net/drift-change/1"
 
 _KEYS = ("command", "webhook", "seconds")
+
+_PASSED = {"PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR"}
+"""Variables that a command gets; with those of the locale, LC_…. Secrets are in others."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ class Hooks:
 
         ``folder`` is where the command runs and relative references begin.
         """
-        content = json.dumps(document, ensure_ascii=False).encode(errors="backslashreplace")
+        content = to_json(document, indent=None).encode()
         return tuple(self._tell(content, folder))
 
     def _tell(self, content: bytes, folder: Path) -> Iterator[str]:
@@ -139,6 +142,7 @@ def _run(command: tuple[str, ...], content: bytes, seconds: float, folder: Path)
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             cwd=folder,
+            env=_environment(os.environ),
             start_new_session=True,
         )
     except OSError as error:
@@ -155,7 +159,14 @@ def _run(command: tuple[str, ...], content: bytes, seconds: float, folder: Path)
         return ""
     lines = said.decode(errors="backslashreplace").split("\n")
     last = next((line for line in reversed(lines) if line.strip()), "no word why")
-    return f"exit status {process.returncode}: {last[:200]}"
+    return f"exit status {process.returncode}: {short_line(last[:200])}"
+
+
+def _environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what a command gets of ``environ``: no variable that a secret could be in."""
+    return {
+        name: value for name, value in environ.items() if name in _PASSED or name.startswith("LC_")
+    }
 
 
 def _post(url: str, content: bytes, seconds: float) -> str:
@@ -187,6 +198,6 @@ def _answer(url: str, content: bytes, seconds: float) -> str:
     except HTTPError as error:
         return f"it answers {error.code}"
     except URLError as error:
-        return str(getattr(error.reason, "strerror", None) or error.reason).lower()
+        return short_line(str(getattr(error.reason, "strerror", None) or error.reason).lower())
     except (OSError, HTTPException, ValueError) as error:
         return type(error).__name__

@@ -55,6 +55,22 @@ def test_a_command_that_fails_is_a_line(
     assert found == ((f"notify: command {command[0]}: {failure}",) if failure else ())
 
 
+def test_a_command_gets_no_variable_that_a_secret_could_be_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OPNSENSE_SECRET", "VAULT_TOKEN", "GOLDENTOOTH_KEY", "https_proxy", "PYTHONPATH"):
+        monkeypatch.setenv(name, "canary")
+    for name in ("HOME", "LC_ALL", "TZ"):
+        monkeypatch.setenv(name, "kept")
+    assert hooks(command=["sh", "-c", "env > got"]).tell(DOCUMENT, tmp_path) == ()
+    got = dict(line.split("=", 1) for line in (tmp_path / "got").read_text().splitlines())
+    assert "canary" not in got.values()
+    assert (got["HOME"], got["LC_ALL"], got["TZ"]) == ("kept", "kept", "kept")
+    shells_own = {"PWD", "OLDPWD", "SHLVL", "_"}
+    known = {"PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR"}
+    assert all(name in known | shells_own or name.startswith("LC_") for name in got)
+
+
 def test_a_command_that_hangs_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
     script = "(sleep 60; touch late) & echo $! > child; trap '' TERM; sleep 60"
     started = time.monotonic()
