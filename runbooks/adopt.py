@@ -32,7 +32,8 @@ def run(arguments: Namespace) -> int:
     """Show, ask, adopt; exit 1 if there was something and it was not taken, 2 if it failed."""
     from goldentooth import open_project
     from goldentooth.adoption import FORMAT
-    from runbooks.options import to_json, write_result
+    from goldentooth.text import to_json
+    from runbooks.options import write_result
     from runbooks.progress import Progress, say
 
     project = open_project(arguments.config)

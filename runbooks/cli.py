@@ -12,8 +12,9 @@ import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from importlib import import_module
-from io import TextIOWrapper
 from typing import Protocol
+
+from runbooks.output import printable_streams
 
 PROGRAM = "goldentooth-net"
 
@@ -51,9 +52,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status. Never shows a traceback but to --debug."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     gc.disable()  # a tenth of a render, and what it would free goes with the process
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a locale that has no "…"
+    try:
+        with printable_streams():
+            return _status(arguments)
+    finally:
+        gc.freeze()  # or all there is would be looked through once more at the end
+
+
+def _status(arguments: list[str]) -> int:
     try:
         status = _run(arguments)
         if sys.stdout:
@@ -68,12 +74,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if "--debug" in arguments:
             import traceback
 
-            traceback.print_exc()
+            print(traceback.format_exc(), end="", file=sys.stderr)
         if not isinstance(error, BrokenPipeError):
             _say(_message(error))
         return CANNOT
-    finally:
-        gc.freeze()  # or all there is would be looked through once more at the end
     return status
 
 

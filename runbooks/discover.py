@@ -34,7 +34,8 @@ def parser() -> ArgumentParser:
 def run(arguments: Namespace) -> int:
     """Discover and report; exit 1 if a fact is not so, 2 if a host could not be asked."""
     from goldentooth import open_project
-    from runbooks.options import has_colour, to_json, write_result
+    from goldentooth.text import to_json
+    from runbooks.options import has_colour, write_result
     from runbooks.progress import Progress, say
 
     project = open_project(arguments.config)

@@ -115,7 +115,8 @@ def _look(arguments: Namespace, project: Project) -> DriftReport:
 def _write(arguments: Namespace, report: DriftReport, last_success: datetime | None = None) -> None:
     """Write the report; where a file cannot be written, what was found is printed all the same."""
     from goldentooth.errors import OutputError
-    from runbooks.options import has_colour, to_json, write_result
+    from goldentooth.text import to_json
+    from runbooks.options import has_colour, write_result
 
     if arguments.quiet and not report.status and not arguments.outputs:
         return
@@ -140,7 +141,8 @@ def _write(arguments: Namespace, report: DriftReport, last_success: datetime | N
 
 def _show_history(arguments: Namespace, history: DriftHistory) -> int:
     from goldentooth.history import history_table, history_to_dict
-    from runbooks.options import to_json, write_result
+    from goldentooth.text import to_json
+    from runbooks.options import write_result
 
     reports = tuple(history.reports())
     write_result(

@@ -41,7 +41,8 @@ def run(arguments: Namespace) -> int:
     from goldentooth import open_project
     from goldentooth.journal import FORMAT
     from goldentooth.report.history import deployment_table, history_table
-    from runbooks.options import to_json, write_result
+    from goldentooth.text import to_json
+    from runbooks.options import write_result
 
     project = open_project(arguments.config)
     wanted = set(project.select(arguments.hosts).inventory.hosts) if arguments.hosts else None

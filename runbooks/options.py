@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from goldentooth.errors import OutputError, UsageError
+from goldentooth.text import readable
 from goldentooth.wholefile import replace_file
 from runbooks.cli import PROGRAM
+from runbooks.output import takes_colour
 
 if TYPE_CHECKING:
     from goldentooth.deployment import Options
@@ -205,17 +205,17 @@ def _write_stdout(text: str) -> None:
 
 
 def write_file(path: str, text: str) -> None:
-    """Write ``text`` to ``path``, whole or not at all.
+    """Write what a person may get of ``text`` to ``path``, whole or not at all.
 
     Raises:
         OutputError: if it cannot be written; what was there is unchanged.
     """
-    target = Path(path)
+    target, text = Path(path), readable(_ended(text))
     try:
         if target.exists() and not target.is_file():  # /dev/stdout, a pipe: nothing to replace
-            target.write_text(_ended(text), encoding="utf-8")
+            target.write_text(text, encoding="utf-8")
         else:
-            replace_file(target.resolve(), _ended(text))
+            replace_file(target.resolve(), text)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise OutputError(f"{path} cannot be written: {reason}") from error
@@ -225,15 +225,9 @@ def _ended(text: str) -> str:
     return text if text.endswith("\n") or not text else f"{text}\n"
 
 
-def to_json(value: Any) -> str:
-    """Return ``value`` as JSON for machines and for eyes."""
-    return json.dumps(value, indent=2, ensure_ascii=False)
-
-
 def has_colour(arguments: Namespace) -> bool:
-    """Tell whether output goes to a terminal that takes colour (no-color.org)."""
-    to_terminal = not arguments.outputs and sys.stdout.isatty()
-    return to_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    """Tell whether output goes to a terminal that takes colour."""
+    return not arguments.outputs and takes_colour(sys.stdout)
 
 
 def path_argument(text: str) -> str:

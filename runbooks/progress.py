@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from nornir.core.inventory import Host
 from nornir.core.task import AggregatedResult, MultiResult, Task
 
+from runbooks.output import PrintableStream
+
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
@@ -63,7 +65,14 @@ class Progress:
             from rich.console import Console
             from rich.progress import Progress as Bar
 
-            self.bar = Bar(console=Console(stderr=True), transient=True)
+            stream = sys.stderr  # the bar moves the cursor: it goes past what is printable
+            terminal = stream.stream if isinstance(stream, PrintableStream) else stream
+            self.bar = Bar(
+                console=Console(file=terminal),
+                transient=True,
+                redirect_stdout=False,  # what others print must not go past it
+                redirect_stderr=False,
+            )
             self.bar_task = self.bar.add_task(name, total=self.total)
             self.bar.start()
         if self.bar_task is not None:

@@ -8,9 +8,17 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from goldentooth.text import to_json
+from runbooks.output import printable_streams
+
 
 def main() -> int:
     """Deploy with references in place of secrets, and a journal of its own; print the report."""
+    with printable_streams():
+        return _deploy()
+
+
+def _deploy() -> int:
     from goldentooth import open_project
     from goldentooth.deployment import Options
     from goldentooth.errors import GoldentoothError
@@ -35,7 +43,7 @@ def main() -> int:
         except GoldentoothError as error:
             print(error, file=sys.stderr)
             return 2
-    print(json.dumps(report.to_dict()))
+    print(to_json(report.to_dict(), indent=None))
     return report.status
 
 

@@ -40,7 +40,8 @@ def parser() -> ArgumentParser:
 def run(arguments: Namespace) -> int:
     """Render and report; exit 2 if a host failed, 1 if --check found differences."""
     from goldentooth import open_project
-    from runbooks.options import has_colour, to_json, write_result
+    from goldentooth.text import to_json
+    from runbooks.options import has_colour, write_result
     from runbooks.progress import Progress
 
     project = open_project(arguments.config)

@@ -40,7 +40,8 @@ def parser() -> ArgumentParser:
 def run(arguments: Namespace) -> int:
     """Plan, or plan and do it; exit 1 if the plan is not empty, 2 if a host did not come along."""
     from goldentooth import open_project
-    from runbooks.options import has_colour, rollout_options, to_json, write_result
+    from goldentooth.text import to_json
+    from runbooks.options import has_colour, rollout_options, write_result
     from runbooks.progress import Progress, say
 
     project = open_project(arguments.config)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Timer
 
+from goldentooth.text import one_line
 from runbooks.cli import CANNOT, PROGRAM
 
 _PRIORITIES = (syslog.LOG_INFO, syslog.LOG_WARNING, syslog.LOG_ERR)
@@ -17,7 +18,7 @@ _PRIORITIES = (syslog.LOG_INFO, syslog.LOG_WARNING, syslog.LOG_ERR)
 def log(line: str, status: int) -> None:
     """Write ``line`` to syslog, and so to the journal; its priority follows the exit status."""
     syslog.openlog(PROGRAM, syslog.LOG_PID, syslog.LOG_DAEMON)
-    syslog.syslog(_PRIORITIES[status], line)
+    syslog.syslog(_PRIORITIES[status], one_line(line))
 
 
 @contextmanager

@@ -32,7 +32,8 @@ def parser() -> ArgumentParser:
 def run(arguments: Namespace) -> int:
     """Write, print or compare the schemas."""
     from goldentooth.schema import inventory_schemas
-    from runbooks.options import to_json, write_output
+    from goldentooth.text import to_json
+    from runbooks.options import write_output
 
     schemas = {name: to_json(schema) + "\n" for name, schema in inventory_schemas().items()}
     if arguments.print:

@@ -55,7 +55,8 @@ def run(arguments: Namespace) -> int:
     from goldentooth import open_project
     from goldentooth.errors import UsageError
     from goldentooth.report import show
-    from runbooks.options import to_json, write_result
+    from goldentooth.text import to_json
+    from runbooks.options import write_result
 
     if (arguments.view in OF_ONE_HOST) != (arguments.name is not None):
         views = " or ".join(f"`show {view}`" for view in OF_ONE_HOST)

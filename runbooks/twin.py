@@ -237,8 +237,9 @@ def _down(arguments: Namespace) -> int:
 
 def _list(arguments: Namespace) -> int:
     from goldentooth.report.twin import list_to_dict
+    from goldentooth.text import to_json
     from goldentooth.twin import list_twins
-    from runbooks.options import to_json, write_result
+    from runbooks.options import write_result
 
     names = list_twins()
     write_result(
@@ -262,7 +263,8 @@ def _packages(arguments: Namespace) -> int:
 
 def _status(arguments: Namespace) -> int:
     from goldentooth.report.twin import status_table, status_to_dict
-    from runbooks.options import has_colour, to_json, write_result
+    from goldentooth.text import to_json
+    from runbooks.options import has_colour, write_result
 
     status = _attach(arguments).status()
     write_result(

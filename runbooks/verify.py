@@ -47,7 +47,8 @@ def parser() -> ArgumentParser:
 def run(arguments: Namespace) -> int:
     """Verify and report; exit 1 if a check failed, 2 if one could not be made."""
     from goldentooth import open_project
-    from runbooks.options import has_colour, to_json, write_result
+    from goldentooth.text import to_json
+    from runbooks.options import has_colour, write_result
     from runbooks.progress import Progress
 
     project = open_project(arguments.config)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from goldentooth.check import CheckResult, State
 from goldentooth.report.junit import Case, junit_xml
 from goldentooth.report.prometheus import Gauge, metrics_text
-from goldentooth.report.table import counted, format_table, paint
+from goldentooth.report.table import counted, format_table
+from goldentooth.text import hung, paint, readable
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -27,7 +28,7 @@ class VerifyReport:
     seconds: float
 
     def __repr__(self) -> str:
-        return self.table()
+        return readable(self.table())
 
     def _repr_html_(self) -> str:
         from goldentooth.report.notebook import checks_html
@@ -96,7 +97,7 @@ class VerifyReport:
             unknown.setdefault(reason, []).append(result.check.id)
         for (host, seen), ids in unknown.items():
             word = paint("unknown", _COLOURS[State.UNKNOWN], on=colour)
-            lines.append(f"{word} on {host}: {seen}\n    {', '.join(ids)}")
+            lines.append(f"{word} on {host}: {hung(seen)}\n    {', '.join(ids)}")
         return lines
 
     def junit(self) -> str:

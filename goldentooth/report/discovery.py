@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from goldentooth.discovery import Mismatch, Seen
-from goldentooth.report.table import counted, format_table, paint
+from goldentooth.report.table import counted, format_table
+from goldentooth.text import hung, one_line, paint, readable
 
 FORMAT = "goldentooth-net/discover/1"
 
@@ -35,7 +36,7 @@ class DiscoveryReport:
     seconds: float
 
     def __repr__(self) -> str:
-        return self.table()
+        return readable(self.table())
 
     @property
     def mismatches(self) -> tuple[Mismatch, ...]:
@@ -71,9 +72,9 @@ class DiscoveryReport:
         rows = [_row(host) for host in self.hosts]
         header = ("host", "interface", "mac", "architecture", "kernel", "also up", "packages")
         lines = [format_table(header, rows), ""]
-        lines += [paint(str(mismatch), "red", on=colour) for mismatch in self.mismatches]
+        lines += [paint(one_line(str(mismatch)), "red", on=colour) for mismatch in self.mismatches]
         lines += [
-            paint(f"{host.host}: {host.failure}", "yellow", on=colour)
+            paint(f"{host.host}: {hung(host.failure)}", "yellow", on=colour)
             for host in self.hosts
             if host.failure
         ]

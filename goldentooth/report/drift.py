@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from goldentooth.drift import DriftState, HostDrift, Item
-from goldentooth.report.table import counted, format_table, paint, paint_diff, printable
+from goldentooth.report.table import counted, format_table, paint_diff
+from goldentooth.text import one_line, paint, printable, readable
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -29,7 +30,7 @@ class DriftReport:
     seconds: float
 
     def __repr__(self) -> str:
-        return self.table()
+        return readable(self.table())
 
     def _repr_html_(self) -> str:
         from goldentooth.report.drift_page import drift_fragment
@@ -186,7 +187,7 @@ class DriftReport:
                 lines[index] = paint(lines[index], _STATUS_COLOURS[host.status], on=colour)
         blocks = [_block(names, row, colour=colour) for row, names in self._bad().items()]
         blocks += [
-            f"note  {paint(host.host, 'bold', on=colour)}\n    {printable(note)}\n"
+            f"note  {paint(host.host, 'bold', on=colour)}\n    {one_line(note)}\n"
             for host in self.hosts
             for note in host.notes
         ]
@@ -228,7 +229,7 @@ def _block(hosts: Sequence[str], row: Item, *, colour: bool) -> str:
     word = paint(row.state.value, _STATUS_COLOURS[state_status(row.state)], on=colour)
     names = ", ".join(hosts)
     place = f"{names} {row.service}: {row.subject}" if row.subject else names
-    head = f"{word}  {paint(place, 'bold', on=colour)}"
+    head = f"{word}  {paint(one_line(place), 'bold', on=colour)}"
     detail = [f"    {printable(line)}" for line in row.detail.splitlines()]
     return "\n".join((head, *detail, *paint_diff(row.diff, colour=colour, indent="    "), ""))
 

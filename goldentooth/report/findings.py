@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from goldentooth.report.table import paint
 from goldentooth.rules import Finding, Rule, Severity
+from goldentooth.text import paint, readable, to_json
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -29,7 +28,7 @@ class Findings(tuple[Finding, ...]):
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return findings_table(self)
+        return readable(findings_table(self))
 
     def _repr_html_(self) -> str:
         from goldentooth.report.notebook import findings_html
@@ -103,7 +102,7 @@ def findings_json(findings: Sequence[Finding]) -> str:
         ],
         "counts": count_findings(findings),
     }
-    return json.dumps(document, indent=2, ensure_ascii=False)
+    return to_json(document)
 
 
 def findings_junit(findings: Sequence[Finding], rules: Sequence[Rule]) -> str:
@@ -148,7 +147,7 @@ def findings_sarif(findings: Sequence[Finding], rules: Sequence[Rule]) -> str:
         "version": "2.1.0",
         "runs": [run],
     }
-    return json.dumps(document, indent=2, ensure_ascii=False)
+    return to_json(document)
 
 
 def explain(rule: Rule, *, colour: bool = False) -> str:

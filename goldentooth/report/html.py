@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from goldentooth.report.table import printable
+from goldentooth.text import printable
 
 
 class Html(str):

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from goldentooth.deployment import CONFIRMED, UNCHANGED, Outcome
 from goldentooth.plan import FORMAT, Action, HostPlan, Scope
-from goldentooth.report.table import counted, format_table, paint, paint_diff
+from goldentooth.report.table import counted, format_table, paint_diff
+from goldentooth.text import hung, one_line, paint, readable
 
 DEPLOY_FORMAT = "goldentooth-net/deploy/1"
 
@@ -44,7 +45,7 @@ class Plan:
     """What was planned for."""
 
     def __repr__(self) -> str:
-        return self.table()
+        return readable(self.table())
 
     def _repr_html_(self) -> str:
         from goldentooth.report.notebook import plan_html
@@ -111,7 +112,7 @@ class Plan:
         for name in self.broke_off:
             told = f"deployment {name} broke off: --commit finishes it first"
             lines.append(paint(told, "yellow", on=colour))
-        lines += [paint(f"note: {note}", "yellow", on=colour) for note in self.notes]
+        lines += [paint(hung(f"note: {note}"), "yellow", on=colour) for note in self.notes]
         return "\n".join((*lines, paint(self._count(), "bold", on=colour)))
 
     def _count(self) -> str:
@@ -133,7 +134,7 @@ class Plan:
 def _host_lines(host: HostPlan, *, colour: bool) -> Iterator[str]:
     if host.unknown is not None:
         state = host.unknown.state.value if host.unknown.state else "unknown"
-        yield paint(f"{host.host}: {state}: {host.unknown.reason}", "red", on=colour)
+        yield paint(hung(f"{host.host}: {state}: {host.unknown.reason}"), "red", on=colour)
         yield ""
         return
     if host.is_empty and not host.blocked and not host.notes:
@@ -141,7 +142,7 @@ def _host_lines(host: HostPlan, *, colour: bool) -> Iterator[str]:
     yield paint(host.host, "bold", on=colour)
     for change in host.changes:
         sign, hue = _SIGNS[change.action]
-        detail = f" ({change.detail})" if change.detail else ""
+        detail = f" ({one_line(change.detail)})" if change.detail else ""
         yield paint(
             f"  {sign} {change.action.value} {change.path} [{change.service}]{detail}",
             hue,
@@ -150,13 +151,13 @@ def _host_lines(host: HostPlan, *, colour: bool) -> Iterator[str]:
         if change.action not in {Action.RECORD, Action.LOAD}:
             yield from paint_diff(change.diff, colour=colour, indent="      ")
     for item in host.blocked:
-        detail = f" ({item.detail})" if item.detail else ""
+        detail = f" ({one_line(item.detail)})" if item.detail else ""
         words = f"  ! {item.state.value} {item.subject} [{item.service}]{detail}"
         yield paint(words, "red", on=colour)
         yield from paint_diff(item.diff, colour=colour, indent="      ")
     for activation in host.activations:
         yield f"  {activation.kind}: {activation.command}"
-    yield from (f"  note: {note}" for note in host.notes)
+    yield from (hung(f"  note: {note}") for note in host.notes)
     if host.router is not None:
         yield from (f"    {told}" for told in host.disturbs)
     if host.activations:
@@ -185,7 +186,7 @@ class DeployReport:
     """Live checks, by id, that did not pass when all was last looked at."""
 
     def __repr__(self) -> str:
-        return self.table()
+        return readable(self.table())
 
     def _repr_html_(self) -> str:
         from goldentooth.report.notebook import deploy_html
@@ -235,7 +236,7 @@ class DeployReport:
         hue = "red" if self.status else "green"
         lines = [format_table(("host", "outcome", "why"), rows), ""] if rows else []
         if self.stopped:
-            lines.append(paint(f"stopped: {self.stopped}", "red", on=colour))
+            lines.append(paint(hung(f"stopped: {self.stopped}"), "red", on=colour))
         if self.failing:
             shown = ", ".join(self.failing[:_SHOWN]) + (", …" if self.failing[_SHOWN:] else "")
             told = f"{counted(len(self.failing), 'live check')} did not pass yet: {shown}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from goldentooth.text import printable
+
 Sample = tuple[Mapping[str, str], float]
 """Labels and a value."""
 
@@ -45,8 +47,7 @@ def _labels(labels: Mapping[str, str]) -> str:
 
 def _escaped(value: str) -> str:
     # a byte that is not UTF-8, from a host, would make the whole file unreadable
-    value = value.encode(errors="surrogateescape").decode(errors="backslashreplace")
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return printable(value).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 def _number(value: float) -> str:

@@ -8,7 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from goldentooth.artifact import Artifact, diff_texts
-from goldentooth.report.table import counted, format_table, paint
+from goldentooth.report.table import counted, format_table
+from goldentooth.text import hung, paint, readable
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -98,7 +99,7 @@ class RenderReport:
     """Nothing was written; the question was whether the build is up to date."""
 
     def __repr__(self) -> str:
-        return self.table()
+        return readable(self.table())
 
     def _repr_html_(self) -> str:
         from goldentooth.report.notebook import render_html
@@ -185,7 +186,7 @@ class RenderReport:
         lines = []
         for host in self.hosts:
             if host.failure:
-                lines.append(f"{host.host}: {host.failure}")
+                lines.append(hung(f"{host.host}: {host.failure}"))
             lines.extend(f"{host.host}: {verdict}" for verdict in host.rejections)
         return [*lines, ""] if lines else []
 

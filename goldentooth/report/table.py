@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-_CODES = {"red": "31", "green": "32", "yellow": "33", "blue": "34", "bold": "1", "dim": "2"}
+from goldentooth.text import joined_lines, paint, printable
 
 
 def format_table(
     header: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[int] = ()
 ) -> str:
-    """Return aligned columns under ``header``; the columns in ``right`` end flush.
+    """Return aligned columns under ``header``, each row one line; columns in ``right`` end flush.
 
     >>> print(format_table(["host", "bytes"], [["fenn", 1204]], right=[1]))
     host  bytes
     fenn   1204
     """
-    texts = [[str(cell) for cell in row] for row in (header, *rows)]
+    texts = [[joined_lines(str(cell)) for cell in row] for row in (header, *rows)]
     widths = [max(len(cell) for cell in column) for column in zip(*texts, strict=True)]
     lines = (
         "  ".join(
@@ -35,26 +35,6 @@ def counted(count: int, noun: str) -> str:
     ('1 host', '14 hosts')
     """
     return f"{count} {noun}{'s' * (count != 1)}"
-
-
-def paint(text: str, colour: str, *, on: bool = True) -> str:
-    """Return ``text`` in an ANSI colour, or as it is if colour is not ``on``."""
-    return f"\x1b[{_CODES[colour]}m{text}\x1b[0m" if on else text
-
-
-def printable(text: str) -> str:
-    r"""Return ``text`` without what steers a terminal: a file on a host is anybody's.
-
-    >>> printable("\x1b[2Jgone\tby")
-    '\\x1b[2Jgone\tby'
-    """
-    text = text.encode(errors="surrogateescape").decode(errors="backslashreplace")
-    return "".join(
-        letter
-        if letter in "\t\n" or letter.isprintable()
-        else letter.encode("unicode_escape").decode()
-        for letter in text
-    )
 
 
 def diff_line_kind(line: str) -> str:

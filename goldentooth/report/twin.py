@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from goldentooth.report.table import counted, format_table, paint
+from goldentooth.report.table import counted, format_table
+from goldentooth.text import paint
 
 if TYPE_CHECKING:
     from goldentooth.twin import HostState, TwinStatus

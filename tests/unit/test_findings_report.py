@@ -18,6 +18,7 @@ from goldentooth.report.findings import (
     format_findings,
 )
 from goldentooth.rules import Finding, Rule, Severity, all_rules
+from goldentooth.text import readable
 
 ERROR = Finding(
     rule="ROUTE003",
@@ -66,7 +67,8 @@ def test_accepted_findings_come_last_in_one_line_each() -> None:
 
 def test_colour_is_there_only_when_asked_for() -> None:
     assert "\x1b[" not in findings_table(FINDINGS)
-    assert "\x1b[31merror\x1b[0m" in findings_table(FINDINGS, colour=True)
+    painted = readable(findings_table(FINDINGS, colour=True), colour=True)
+    assert "\x1b[31merror\x1b[0m" in painted
 
 
 # -- JSON --------------------------------------------------------------------------------

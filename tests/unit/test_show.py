@@ -10,7 +10,8 @@ import pytest
 from goldentooth.errors import UsageError
 from goldentooth.model import Network
 from goldentooth.report import show
-from goldentooth.report.table import format_table, paint
+from goldentooth.report.table import format_table
+from goldentooth.text import paint, readable
 from tests.conftest import Shipped
 
 
@@ -167,4 +168,6 @@ def test_a_table_is_aligned_and_has_no_trailing_blanks() -> None:
 
 def test_colour_is_only_on_demand() -> None:
     assert paint("text", "red", on=False) == "text"
-    assert paint("text", "red", on=True) == "\x1b[31mtext\x1b[0m"
+    painted = paint("text", "red", on=True)
+    assert readable(painted, colour=True) == "\x1b[31mtext\x1b[0m"
+    assert readable(painted) == "text"
