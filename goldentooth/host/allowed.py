@@ -26,12 +26,15 @@ def read_list(place: str) -> frozenset[str]:
         file = os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
     except OSError:
         return frozenset()
-    with open(file, "rb") as stream:
+    try:
         status = os.fstat(file)
         is_own = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
         if not is_own or status.st_mode & 0o022:
             return frozenset()
-        text = stream.read(_LARGEST_LIST).decode("utf-8", "replace")
+        with open(file, "rb", closefd=False) as stream:
+            text = stream.read(_LARGEST_LIST).decode("utf-8", "replace")
+    finally:
+        os.close(file)
     return frozenset(line for line in text.split("\n") if line.strip() and line[0] != "#")
 
 

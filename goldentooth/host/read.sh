@@ -6,7 +6,7 @@
 #
 # Nothing that is received is evaluated: a word is used once it has matched its form, to its end.
 
-cd /
+cd / && unset OLDPWD
 umask 022
 
 state=/var/lib/goldentooth
@@ -52,7 +52,7 @@ is_number() {
     case $1 in '' | *[!0-9]* | 0?* | ??????????*) return 1 ;; esac
 }
 
-# is_seconds WORD: more than none, up to a day; up to three digits may follow a dot.
+# is_seconds WORD: more than none, less than a day; up to three digits may follow a dot.
 is_seconds() {
     case $1 in
         *.*.* | *. | *.????*) return 1 ;;
@@ -60,7 +60,7 @@ is_seconds() {
         *) return 1 ;;
     esac
     case ${1#*.} in *[!0-9]*) return 1 ;; esac
-    is_number "${1%%.*}" && [ "${1%%.*}" -lt 86400 ] || [ "$1" = 86400 ]
+    is_number "${1%%.*}" && [ "${1%%.*}" -le 86399 ]
 }
 
 # In memory: what is read must not depend on a disk that is full or read-only.

@@ -162,6 +162,8 @@ def explain_silence(said: bytes, user: str) -> TransportError:
         return PrivilegeError(
             f"{INSTALLED} is not on the host: deploy the access service as root first"
         )
+    if re.search(f"unable to execute {re.escape(INSTALLED)}: No such file", told):
+        return PrivilegeError(_NO_PYTHON)  # the program is there: what runs it is not
     if re.search("sudo: not found|sudo: command not found|.sudo.: No such file", told):
         return PrivilegeError(
             f"there is no sudo on the host, and {user} is not root:"

@@ -352,6 +352,11 @@ def test_whatever_is_answered_is_outputs_or_an_error(parts: list[bytes], count: 
         ("sudo: a password is required", PrivilegeError, "deploy the access service"),
         ("sudo: a terminal is required to read the password", PrivilegeError, "naming this user"),
         ("sudo: /usr/local/sbin/goldentooth-host: command not found", PrivilegeError, "not on the"),
+        (
+            "sudo: unable to execute /usr/local/sbin/goldentooth-host: No such file or directory",
+            PrivilegeError,
+            "apt-get install python3",
+        ),
         ("env: 'sudo': No such file or directory", PrivilegeError, "no sudo on the host"),
         (
             "Sorry, user ann is not allowed to execute '/usr/local/sbin/goldentooth-host' as root",
