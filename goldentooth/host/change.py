@@ -29,14 +29,12 @@ def arm(machine: Machine, name: str, holder: str, seconds: int) -> dict[str, obj
         if found is None or found.state != STAGED:
             raise wrong_state(found, name, "staged")
         try:
-            alone.folder.reserve()
             found.seconds, found.boot = seconds, machine.boot()
             found.until = int(machine.uptime()) + seconds
             start_switch(machine, name, seconds)
             alone.move(found, ARMED)
         except BaseException:
             stop_switch(machine)
-            alone.folder.release()
             raise
         if machine.uptime() >= found.until:  # it may have gone off and found nothing to do
             start_timer(machine, name, 1)

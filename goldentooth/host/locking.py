@@ -28,6 +28,7 @@ def take_lock(machine: Machine, name: str, holder: str, by: str, seconds: int) -
                 forget(alone, each)
         until = int(machine.uptime()) + seconds
         state.lock = Lock(name, holder, by, machine.now(), machine.boot(), until)
+        alone.folder.reserve()
         alone.store()
         for part in machine.disk.names(alone.folder.descriptor):
             if part.startswith("incoming."):  # who has the lock is the only one to receive
@@ -42,6 +43,8 @@ def give_lock_back(machine: Machine, name: str, holder: str) -> dict[str, object
         if lock is not None and (lock.deployment, lock.holder) == (name, holder):
             alone.state.lock = None
             alone.store()
+            if alone.state.switched is None:
+                alone.folder.release()
         return answer_of(alone.state.find(name))
 
 

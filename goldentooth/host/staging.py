@@ -76,6 +76,7 @@ def adopt(machine: Machine, staging: Staging, holder: str) -> dict[str, object]:
         state.lock = None
         gone, records = prune(state, KEPT_DEPLOYMENTS)
         alone.store()
+        alone.folder.release()
         clean(alone, gone, records)
         return answer_of(deployment)
 

@@ -45,7 +45,7 @@ STATES = (STAGED, *SWITCHED, BACK, CONFIRMED, ADOPTED)
 
 _SLOTS = "slots"
 _SLOT_BYTES = 24 * 1024
-_SLOT_COUNT = 8
+_SLOT_COUNT = 10
 _LARGEST_STATE = 1024 * 1024
 
 
@@ -325,19 +325,23 @@ class StateFolder:
                 disk.close(into)
 
     def reserve(self) -> None:
-        """Take room for the states that are still to come."""
+        """Take room for the states that are to come, from the lock to its end."""
         disk = self._machine.disk
         remove_tree(self._machine, self.descriptor, _SLOTS)
-        folder = open_below(self._machine, self.descriptor, [_SLOTS])
         try:
-            for number in range(_SLOT_COUNT):
-                file = disk.create(folder, f"{number:02}")
-                try:
-                    disk.write(file, b"\n" * _SLOT_BYTES)
-                finally:
-                    disk.close(file)
-        finally:
-            disk.close(folder)
+            folder = open_below(self._machine, self.descriptor, [_SLOTS])
+            try:
+                for number in range(_SLOT_COUNT):
+                    file = disk.create(folder, f"{number:02}")
+                    try:
+                        disk.write(file, b"\n" * _SLOT_BYTES)
+                    finally:
+                        disk.close(file)
+            finally:
+                disk.close(folder)
+        except OSError:
+            self.release()
+            raise
 
     def release(self) -> None:
         """Give back what :meth:`reserve` has taken."""
