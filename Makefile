@@ -7,7 +7,7 @@ NET := $(BIN)/goldentooth-net
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup render twin lint test check golden schema docs notebook lock bench clean
+.PHONY: help setup render twin lint test test-all fuzz check golden schema docs notebook lock bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,10 @@ $(VENV)/.installed: requirements.txt pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/.installed-fuzz: requirements-fuzz.txt $(VENV)/.installed-dev
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-fuzz.txt
 	@touch $@
 
 $(VENV)/bin/python:
@@ -44,10 +48,18 @@ test: $(VENV)/.installed-dev ## all tests, with the real daemons' checkers
 	$(BIN)/pytest tests/twin -m alone
 	$(BIN)/pytest tests/twin -m "not alone" -n 3 --dist loadscope
 
+test-all: $(VENV)/.installed-fuzz ## all tests, and what takes long: fuzzing for a minute
+	$(MAKE) test
+	$(BIN)/python tests/fuzz/fuzz_host.py --seconds 60
+
+fuzz: $(VENV)/.installed-fuzz ## ten minutes of hostile requests to the program on a host
+	$(BIN)/python tests/fuzz/fuzz_host.py --seconds 600
+
 check: $(VENV)/.installed-dev ## formatting, ruff and mypy --strict
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy --python-version 3.10 goldentooth/host/[a-z]*.py # hosts have 3.9, which tests run
 
 golden: $(VENV)/.installed-dev ## write the golden files anew (then review the diff)
 	$(BIN)/pytest tests/golden --regenerate
