@@ -1,9 +1,9 @@
 """Access: what a user other than root may do on a host, for this project and nothing else.
 
-sudo lets that user run one program, without arguments and without a password. The program
-does what stands in root's list to the letter: the reads of every live check and observation
-there, what makes files live, and the files themselves. Its own files are only read: who could
-write the list could do anything, so access is deployed as root.
+sudo lets that user run one program, without arguments and without a password. The program reads
+a request whole, and does what stands in root's list to the letter: the reads of every live check
+and observation there, what makes files live, and the files themselves. Its own files are only read:
+who could write the list could do anything, so access is deployed as root.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ VISUDO = Judge("visudo", ("visudo", "-c", "-q", "-f", "{file}"), package="sudo")
 
 SUDOERS = "/etc/sudoers.d/goldentooth"
 _OWN_PATHS = (ALLOWED, SUDOERS, INSTALLED)
-_NEEDS = (Package("sudo", "/usr/bin/sudo", "access as another user than root"),)
+_NEEDS = (
+    Package("sudo", "/usr/bin/sudo", "access as another user than root"),
+    Package("python3", "/usr/bin/python3", "the program that sudo allows"),
+)
 
 
 class Access:
@@ -45,7 +48,7 @@ class Access:
         return tuple(node for node in network.nodes.values() if node.platform == "linux")
 
     def needs(self, network: Network, node: Node) -> Needs:  # noqa: ARG002  # the interface
-        """Return sudo and the user."""
+        """Return sudo, what runs the program, and the user."""
         return Needs(_NEEDS, (_user(network),))
 
     def drafts(self, network: Network, node: Node) -> Iterator[Draft]:
