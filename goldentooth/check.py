@@ -197,6 +197,6 @@ def _judge(check: Check, outputs: Mapping[str, Output]) -> Outcome:
         outcome = check.judge(outputs)
     except UnreadableError as error:
         outcome = Outcome(State.UNKNOWN, str(error))
-    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         outcome = Outcome(State.UNKNOWN, f"unexpected output: {type(error).__name__}: {error}")
     return replace(outcome, seen=one_line(outcome.seen))  # it holds the host's own words

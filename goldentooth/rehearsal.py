@@ -241,7 +241,7 @@ def _deploy(
     try:
         report = load_json(done.stdout)
         counts = Counter(host["outcome"] for host in report["hosts"])
-    except (ValueError, KeyError):
+    except (ValueError, LookupError, TypeError):
         said = (done.stdout + done.stderr).decode(errors="replace").strip().splitlines()
         return Trial("the deployment", has_passed=False, seen=said[-1] if said else "no answer")
     seen = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())

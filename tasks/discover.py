@@ -29,7 +29,7 @@ def discover_host(task: Task, network: Network, commands: Mapping[str, Sequence[
         seen = read(outputs, network.infrastructure.cidr, str(node.address))
     except (TransportError, UnreadableError) as error:
         return Result(host=task.host, result=HostDiscovery(node.name, failure=str(error)))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         failure = f"unexpected answer: {type(error).__name__}: {error}"
         return Result(host=task.host, result=HostDiscovery(node.name, failure=failure))
     found = HostDiscovery(node.name, seen, mismatches(network, node, seen))

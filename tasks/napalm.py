@@ -147,6 +147,8 @@ def _answers(task: Task, reads: Reads) -> dict[str, Output]:
             return Output(json.dumps(getattr(driver, method)(**arguments)).encode())
         except NapalmException as error:
             return _failure(error)
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+            return _failure(f"unexpected answer: {type(error).__name__}: {error}")
 
     try:
         driver = _driver(task)
@@ -155,8 +157,8 @@ def _answers(task: Task, reads: Reads) -> dict[str, Output]:
     return {name: answer(*read) for name, read in reads.items()}
 
 
-def _failure(error: BaseException | None) -> Output:
-    return Output(b"", " ".join(str(error).split()).encode(), 1)
+def _failure(reason: BaseException | str | None) -> Output:
+    return Output(b"", " ".join(str(reason).split()).encode(errors="backslashreplace"), 1)
 
 
 def _driver(task: Task) -> Any:

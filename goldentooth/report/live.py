@@ -6,15 +6,17 @@ or why there is none (:class:`~goldentooth.check.Output`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, TypeVar
 
 from goldentooth.check import Output, UnreadableError, parse_json
 from goldentooth.compliance import is_frr_deployed
 from goldentooth.discovery import ROUTES
 from goldentooth.model import Network
 from goldentooth.report.show import View, show_bgp, show_routes
+from goldentooth.text import one_line
 
 Answers = Mapping[str, Mapping[str, Output]]
 """By host, then by the name that the read was given."""
@@ -22,6 +24,8 @@ Reads = dict[str, dict[str, tuple[str, dict[str, Any]]]]
 """What to ask: a getter of NAPALM's and its arguments, by host and name."""
 
 _NEIGHBORS, _LEARNED = "neighbors", "learned"
+
+T = TypeVar("T")
 
 
 def bgp_reads(network: Network) -> Reads:
@@ -36,14 +40,33 @@ def bgp_view(network: Network, answers: Answers) -> View:
     ``uptime`` seconds, ``accepted`` prefixes. None is what is not known.
     """
     view, router = show_bgp(network), network.router.name
+    wanted = view["neighbors"]
     try:
-        found, unknown = parse_json(answers[router], _NEIGHBORS), {}
+        rows = _read(answers[router], _NEIGHBORS, lambda found: _neighbors(wanted, found))
     except UnreadableError as error:
-        found, unknown = None, {"unknown": [{"host": router, "reason": str(error)}]}
+        unknown = [{"host": router, "reason": str(error)}]
+        return {**view, "neighbors": _neighbors(wanted, None), "unknown": unknown}
+    return {**view, "neighbors": rows}
+
+
+def _read(outputs: Mapping[str, Output], name: str, make: Callable[[Any], T]) -> T:
+    """Return what ``make`` makes of an answer's JSON.
+
+    Raises:
+        UnreadableError: if it is not JSON, or other JSON than ``make`` expects.
+    """
+    try:
+        return make(parse_json(outputs, name))
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        reason = f"unexpected output: {type(error).__name__}: {error}"
+        raise UnreadableError(one_line(reason)) from error
+
+
+def _neighbors(wanted: Sequence[Mapping[str, Any]], found: Mapping[str, Any] | None) -> list[View]:
     peers = (found or {}).get("global", {}).get("peers", {})
     rows = [
         {**row, **_session(peers.get(row["neighbor"]), is_known=found is not None)}
-        for row in view["neighbors"]
+        for row in wanted
     ]
     intended = {row["neighbor"] for row in rows}
     rows += [
@@ -51,7 +74,7 @@ def bgp_view(network: Network, answers: Answers) -> View:
         for each, peer in peers.items()
         if each not in intended
     ]
-    return {**view, "neighbors": rows, **unknown}
+    return rows
 
 
 def _session(peer: Mapping[str, Any] | None, *, is_known: bool = True) -> View:
@@ -104,11 +127,11 @@ def routes_view(network: Network, answers: Answers) -> View:
     view = show_routes(network)
     unknown: dict[str, str] = {}
 
-    def read(host: str, name: str) -> Any:
+    def read(host: str, name: str, make: Callable[[Any], T]) -> T | None:
         if host not in answers:
             return None
         try:
-            return parse_json(answers[host], name)
+            return _read(answers[host], name, make)
         except UnreadableError as error:
             unknown[host] = str(error)
             return None
@@ -117,21 +140,19 @@ def routes_view(network: Network, answers: Answers) -> View:
     for row in view["routes"]:
         host, destination = row["host"], row["destination"]
         is_kernel = ROUTES in answers.get(host, ())
-        found = read(host, ROUTES if is_kernel else destination)
-        used = _used_by_kernel if is_kernel else _in_use
-        live = None if found is None else used(found, destination)
-        rows.append({**row, "live": live})
-    learned = read(network.router.name, _LEARNED)
+        used = partial(_used_by_kernel if is_kernel else _in_use, destination)
+        rows.append({**row, "live": read(host, ROUTES if is_kernel else destination, used)})
+    learned = read(network.router.name, _LEARNED, partial(_learned, network))
     unknowns = [{"host": host, "reason": reason} for host, reason in unknown.items()]
     unknowns += view.get("unknown", [])
     return {
         "routes": rows,
-        "learned": [] if learned is None else _learned(network, learned),
+        "learned": learned or [],
         **({"unknown": unknowns} if unknowns else {}),
     }
 
 
-def _in_use(found: Mapping[str, Any], destination: str) -> list[str]:
+def _in_use(destination: str, found: Mapping[str, Any]) -> list[str]:
     """Return where FRR sends the packets of a prefix: via a next hop, or to the link."""
     return [
         _way(route["next_hop"], route["outgoing_interface"])
@@ -140,7 +161,7 @@ def _in_use(found: Mapping[str, Any], destination: str) -> list[str]:
     ]
 
 
-def _used_by_kernel(found: Sequence[Mapping[str, Any]], destination: str) -> list[str]:
+def _used_by_kernel(destination: str, found: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return where the kernel sends them: the route of the lowest metric, if its link is up."""
     routes = [
         route

@@ -154,7 +154,7 @@ class DiagnosticsTransport:
             return Output(show.printed(answer))
         except NoAnswerError:
             return Output(b"", _DOWN, 1)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
             return _refused(f"{show.path} is not answered as it should be: {error}")
 
     def _answer(self, show: Show, deadline: float) -> Any:
