@@ -57,7 +57,7 @@ def _run(act: Callable[[], int], files: tuple[int, int, int]) -> NoReturn:
         for target, file in enumerate(files):
             os.dup2(file, target)
         close_others()
-        for number in (signal.SIGPIPE, signal.SIGXFSZ, *STOPPING):
+        for number in (signal.SIGPIPE, *STOPPING):
             signal.signal(number, signal.SIG_DFL)
         status = act()
     except BaseException as error:

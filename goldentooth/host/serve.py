@@ -101,9 +101,12 @@ def serve(stream: BinaryIO, program: Program) -> int:
 
 
 def _break_off(mark: str, reason: str, text: str) -> int:
-    write_all(2, f"{text}\n".encode())
-    if mark:
-        write_all(1, f"{mark} start {PROTOCOL}\n\n{mark} broken {reason}\n".encode())
+    try:
+        write_all(2, f"{text}\n".encode())
+        if mark:
+            write_all(1, f"{mark} start {PROTOCOL}\n\n{mark} broken {reason}\n".encode())
+    except OSError:
+        pass  # nobody listens
     return _NOT_DONE
 
 

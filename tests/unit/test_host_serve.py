@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import io
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -516,6 +517,38 @@ def test_nothing_of_the_caller_s_is_around_a_command(host: Host, *, aside: bool)
     assert files == "5"  # `total`, the three, and the listing's own
 
 
+@WAYS
+def test_what_sudo_hands_on_of_the_caller_is_left_behind(host: Host, *, aside: bool) -> None:
+    look = (
+        "grep -E 'Sig(Ign|Blk)' /proc/self/status; ulimit -f; ulimit -t; ulimit -n; yes | head -n 1"
+    )
+    host.allow(look)
+
+    def spoil() -> None:
+        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGPIPE, signal.SIGALRM):
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1, signal.SIGTERM])
+        for kind, limit in ((resource.RLIMIT_FSIZE, 10**6), (resource.RLIMIT_CPU, 50)):
+            resource.setrlimit(kind, (limit, resource.getrlimit(kind)[1]))
+
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", str(host.program)],
+        input=request_bytes([Command(look)], MARK, aside=aside, seconds=5),
+        stdout=subprocess.PIPE,
+        preexec_fn=spoil,
+        check=True,
+    )
+    outputs = parse_answer(done.stdout, 1, MARK)
+    assert outputs
+    ignored = [
+        int(line.split()[1], 16) & (1 << 31) - 1 for line in outputs[0].text.splitlines()[:2]
+    ]
+    assert ignored == [0, 6 if aside else 0]  # sh: what runs in the background has no Ctrl-C
+    limits = outputs[0].text.split()[4:]
+    assert outputs[0].stderr == b""
+    assert limits == ["131073" if aside else "unlimited", "unlimited", "1024", "y"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, None])
 def test_what_is_under_way_ends_and_nothing_else_begins(
     host: Host, number: signal.Signals | None
@@ -560,11 +593,12 @@ def test_a_group_of_its_own_does_not_save_a_process_from_the_end(host: Host) -> 
 
 def ask_with(line: str) -> tuple[Output, ...] | None:
     _, program = as_root(MARK, aside=False)
-    request = program + request_bytes([Command("echo fine")], MARK, aside=False, seconds=5)
+    commands = [Command("echo fine"), Command("@none")]
+    request = program + request_bytes(commands, MARK, aside=False, seconds=5)
     done = subprocess.run(
         ["/bin/sh", "-c", line], input=request, stdout=subprocess.PIPE, check=False
     )
-    return parse_answer(done.stdout, 1, MARK)
+    return parse_answer(done.stdout, 2, MARK)
 
 
 def test_a_host_without_python_is_refused_with_what_to_install(tmp_path: Path) -> None:
@@ -586,7 +620,9 @@ def test_a_host_with_an_old_python_is_refused_with_what_to_install(tmp_path: Pat
             with pytest.raises(TransportError, match=r"older than 3\.9: install"):
                 ask_with(here)
         else:
-            assert ask_with(here) == (Output(b"fine\n"),)
+            fine, unknown = ask_with(here) or ()
+            assert fine == Output(b"fine\n")
+            assert unknown.status == 127  # to know that, all modules are compiled
 
 
 def test_a_host_with_half_of_python_is_refused_with_what_to_install(host: Host) -> None:
@@ -609,6 +645,7 @@ def test_the_installed_file_is_a_program(tmp_path: Path) -> None:
 
 
 LIGHT = {
+    "_signal",
     "collections.abc",
     "errno",
     "fcntl",
@@ -617,6 +654,7 @@ LIGHT = {
     "json",
     "os",
     "pwd",
+    "resource",
     "select",
     "signal",
     "stat",
