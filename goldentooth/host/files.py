@@ -144,6 +144,10 @@ class Place:
         """Return a folder of root's on the same file system, to make a file in."""
         return Workbench(self.machine, self._nearest_safe)
 
+    def sweep(self) -> None:
+        """Remove workbenches that a process has left here because it was ended."""
+        sweep(self.machine, self._nearest_safe)
+
     def set_aside(self) -> str:
         """Rename what stands here into a new folder of root's, and return where it is now."""
         near = self._nearest_safe
@@ -168,9 +172,7 @@ class Workbench:
     def __init__(self, machine: Machine, near: Folder) -> None:
         self._disk = machine.disk
         self._near = near
-        for name in self._disk.names(near.descriptor):
-            if name.startswith(_WORKBENCH) and not name.startswith(_SET_ASIDE):
-                remove_tree(machine, near.descriptor, name)
+        sweep(machine, near)
         self._name = _WORKBENCH + machine.random_name()
         self._disk.make_folder(near.descriptor, self._name, 0o700)
         self.descriptor = self._disk.open_folder(near.descriptor, self._name)
@@ -190,6 +192,13 @@ class Workbench:
         finally:
             self._disk.close(self.descriptor)
         self._disk.remove_folder(self._near.descriptor, self._name)
+
+
+def sweep(machine: Machine, near: Folder) -> None:
+    """Remove the workbenches in a folder: none is in use now."""
+    for name in machine.disk.names(near.descriptor):
+        if name.startswith(_WORKBENCH) and not name.startswith(_SET_ASIDE):
+            remove_tree(machine, near.descriptor, name)
 
 
 class Standing:
@@ -312,16 +321,17 @@ def put_file(  # noqa: PLR0917  # what a file is
     Extended attributes of the file that it replaces stay. On return it is on the disk.
     """
     disk = machine.disk
-    with place_of(machine, path, made) as place, place.workbench() as bench:
-        file = disk.create(bench.descriptor, "new")
-        try:
-            disk.write(file, content)
-            _copy_attributes(machine, place, file)
-            disk.set_form(file, user, group, mode)
-            disk.sync(file)
-        finally:
-            disk.close(file)
-        disk.rename(bench.descriptor, "new", place.folder, place.name)
+    with place_of(machine, path, made) as place:
+        with place.workbench() as bench:
+            file = disk.create(bench.descriptor, "new")
+            try:
+                disk.write(file, content)
+                _copy_attributes(machine, place, file)
+                disk.set_form(file, user, group, mode)
+                disk.sync(file)
+            finally:
+                disk.close(file)
+            disk.rename(bench.descriptor, "new", place.folder, place.name)
         disk.sync(place.folder)
 
 
@@ -338,10 +348,17 @@ def _copy_attributes(machine: Machine, place: Place, file: int) -> None:
 
 
 def remove_file(machine: Machine, path: str) -> None:
-    """Remove a file or link, if it is there; on return that is on the disk."""
+    """Remove a file or link, if it is there; on return that is on the disk.
+
+    What a process that was ended has left beside it goes, too.
+    """
     try:
         with place_of(machine, path) as place:
-            machine.disk.remove(place.folder, place.name)
+            place.sweep()
+            try:
+                machine.disk.remove(place.folder, place.name)
+            except FileNotFoundError:
+                pass  # it may not be on the disk yet that it is gone
             machine.disk.sync(place.folder)
     except FileNotFoundError:
         return
@@ -413,19 +430,18 @@ def put_back(machine: Machine, path: str, folder: int) -> None:
             remove_file(machine, path)
             return
         with place_of(machine, path, []) as place:
-            now = look_in(machine, place.folder, name)
-            if now.form == old.form:
-                return
-            with place.workbench() as bench:
-                try:
-                    _copy_kept(machine, old, kept, name, bench.descriptor)
-                except OSError as error:
-                    if error.errno not in _FULL:
-                        raise
-                    for part in disk.names(bench.descriptor):
-                        disk.remove(bench.descriptor, part)
-                    disk.link(kept, name, bench.descriptor, "back")
-                disk.rename(bench.descriptor, "back", place.folder, name)
+            place.sweep()
+            if look_in(machine, place.folder, name).form != old.form:
+                with place.workbench() as bench:
+                    try:
+                        _copy_kept(machine, old, kept, name, bench.descriptor)
+                    except OSError as error:
+                        if error.errno not in _FULL:
+                            raise
+                        for part in disk.names(bench.descriptor):
+                            disk.remove(bench.descriptor, part)
+                        disk.link(kept, name, bench.descriptor, "back")
+                    disk.rename(bench.descriptor, "back", place.folder, name)
             disk.sync(place.folder)
     finally:
         disk.close(kept)

@@ -7,7 +7,7 @@ put back, once the host is up. A unit whose program is gone ends and is not trie
 
 from __future__ import annotations
 
-from goldentooth.host.files import place_of, put_file
+from goldentooth.host.files import place_of, put_file, remove_file
 from goldentooth.host.machine import interpreter
 from goldentooth.host.words import Refusal
 
@@ -110,24 +110,19 @@ def stop_switch(machine: Machine, *, is_inside: bool = False) -> None:
 
     With ``is_inside`` the timer stays: it is its service that runs this, and would be ended.
     """
-    disk = machine.disk
     for unit, folder in _LINKS.items():
         for path in (f"{folder}/{unit}", f"{_UNITS}/{unit}"):
-            try:
-                with place_of(machine, path) as place:
-                    disk.remove(place.folder, place.name)
-                    disk.sync(place.folder)
-            except FileNotFoundError:
-                continue
+            remove_file(machine, path)
     if not is_inside:
         _call(machine, "systemctl", "stop", f"{TIMER}.timer")
 
 
 def _enable(machine: Machine, unit: str) -> None:
     disk = machine.disk
-    with place_of(machine, f"{_LINKS[unit]}/{unit}", []) as place, place.workbench() as bench:
-        disk.symlink(f"../{unit}", bench.descriptor, "link")
-        disk.rename(bench.descriptor, "link", place.folder, place.name)
+    with place_of(machine, f"{_LINKS[unit]}/{unit}", []) as place:
+        with place.workbench() as bench:
+            disk.symlink(f"../{unit}", bench.descriptor, "link")
+            disk.rename(bench.descriptor, "link", place.folder, place.name)
         disk.sync(place.folder)
 
 

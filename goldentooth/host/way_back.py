@@ -122,8 +122,8 @@ def _return_all(
             return failures
         deployment.files_are_back = True
         units_said = reload_units(machine, plan.paths)
-        disable_units(machine, plan.units)
         if is_early:
+            disable_units(machine, plan.units)
             return []
         unlive = units_said
         if deployment.came_from in {SWAPPED, ACTIVATED}:
@@ -131,6 +131,7 @@ def _return_all(
                 unlive = Activation(machine, folder, "new").run(plan.activate, to_the_end=True)
                 if not unlive:
                     break
+        disable_units(machine, plan.units)  # a line may have enabled them
         stop_units(machine, plan.units)
         deployment.unlive = unlive
         return []
@@ -155,6 +156,7 @@ def _return_files(machine: Machine, folder: int, plan: Plan, deployment: Deploym
         try:
             with place_of(machine, path) as place:
                 machine.disk.remove_folder(place.folder, place.name)
+                machine.disk.sync(place.folder)
         except (OSError, Refusal):
             continue  # something else is in it
     return failures
