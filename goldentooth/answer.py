@@ -14,6 +14,7 @@ import msgspec
 
 from goldentooth.check import Output
 from goldentooth.host.state import NONE
+from goldentooth.text import one_line
 
 LATE, REFUSED_THERE, NO_ANSWER, NOT_PERMITTED = "late", "refused", "no-answer", "not-permitted"
 
@@ -67,18 +68,18 @@ def read_answer(output: Output) -> Answer:
     if output.is_late:
         return Answer(is_done=False, reason=LATE, text="no end in its time")
     if output.is_refused:
-        return Answer(is_done=False, reason=NOT_PERMITTED, text=printable_line(output.complaint))
+        return Answer(is_done=False, reason=NOT_PERMITTED, text=_bounded(output.complaint))
     try:
         found = msgspec.json.decode(output.stdout[:_LARGEST], type=_Answered)
     except (msgspec.MsgspecError, RecursionError):
-        return Answer(is_done=False, reason=NO_ANSWER, text=printable_line(output.complaint))
+        return Answer(is_done=False, reason=NO_ANSWER, text=_bounded(output.complaint))
     return Answer(
         found.done,
-        printable_line(found.state),
-        printable_line(found.reason),
-        printable_line(found.text),
-        printable_line(found.why),
-        printable_line(found.unlive),
+        _bounded(found.state),
+        _bounded(found.reason),
+        _bounded(found.text),
+        _bounded(found.why),
+        _bounded(found.unlive),
         _lines(found.kept),
         tuple(found.deployments),
         tuple(found.pristine),
@@ -86,11 +87,8 @@ def read_answer(output: Output) -> Answer:
 
 
 def _lines(texts: Sequence[str]) -> tuple[str, ...]:
-    return tuple(printable_line(text) for text in texts[:100])
+    return tuple(_bounded(text) for text in texts[:100])
 
 
-def printable_line(text: str) -> str:
-    """Return ``text`` as one printable line of bounded length."""
-    if not text.isprintable():
-        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]} …"
+def _bounded(text: str) -> str:
+    return one_line(text[:_LONGEST_TEXT])

@@ -12,7 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from goldentooth.answer import printable_line
 from goldentooth.applied import FOLDER, AppliedFile, Baseline, BaselineError, read_baseline
 from goldentooth.artifact import Artifact
 from goldentooth.check import Output, UnreadableError
@@ -20,6 +19,7 @@ from goldentooth.compare import same_meaning, unified
 from goldentooth.compare.secrets import conceal, hide_values, mask, secret_values
 from goldentooth.host.state import BACK, GOING_BACK, HostState
 from goldentooth.observation import Observation, Seen
+from goldentooth.text import one_line
 from goldentooth.transports import HostFile
 
 
@@ -193,20 +193,20 @@ def _deployment_state(state: HostState) -> tuple[DriftState | None, str]:
         whose = f"deployment {switched.name} of {switched.by}, since {switched.at}"
         if switched.failing:
             fails = f"armed; the way back fails since {switched.failing_since}"
-            return DriftState.ARMED, printable_line(f"{fails}: {switched.failing} ({whose})")
+            return DriftState.ARMED, one_line(f"{fails}: {switched.failing} ({whose})")
         how = (
             "the host is going back"
             if switched.state == GOING_BACK
             else f"it is confirmed within {switched.seconds} s, or the host goes back"
         )
-        return DriftState.ARMED, printable_line(f"{whose}: {switched.state}; {how}")
+        return DriftState.ARMED, one_line(f"{whose}: {switched.state}; {how}")
     last = state.last_end
     if last is None or last.state != BACK:
         return None, ""
     said = [f"deployment {last.name} of {last.by} was taken back: {last.why}"]
     said += [f"not all of it could be made live again: {last.unlive}"] if last.unlive else []
     said += [f"an edit is kept in {path}" for path in last.kept]
-    return DriftState.ROLLED_BACK, printable_line("; ".join(said))
+    return DriftState.ROLLED_BACK, one_line("; ".join(said))
 
 
 def known_secrets(
@@ -433,7 +433,7 @@ def _notes(intent: HostIntent, seen: Seen) -> tuple[str, ...]:
     return tuple(notes)
 
 
-_GARBAGE = (KeyError, TypeError, ValueError, AttributeError)
+_GARBAGE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 """What reading another output than the expected one raises."""
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from typing import Any
 import msgspec
 
 from goldentooth.errors import DeploymentError, OutputError
+from goldentooth.text import to_json
 
 FORMAT = "goldentooth-net/journal/1"
 NAME = "journal.jsonl"
@@ -209,7 +209,7 @@ class Writer:
             **({"host": host} if host else {}),
             **({"detail": detail} if detail else {}),
         }
-        line = self._prefix + json.dumps(fields, ensure_ascii=False).encode() + b"\n"
+        line = self._prefix + to_json(fields, indent=None).encode() + b"\n"
         self._prefix = b""
         try:
             if os.write(self._descriptor, line) != len(line):

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from nornir.core.task import Result, Task
 
-from goldentooth.answer import Answer, printable_line, read_answer
+from goldentooth.answer import Answer, read_answer
 from goldentooth.check import Output
 from goldentooth.errors import TransportError
+from goldentooth.text import short_line
 from goldentooth.transports import Command
 from tasks.connection import transport_of
 
@@ -113,5 +114,5 @@ def _first_refusal(answers: Sequence[Answer]) -> str:
 
 def _said(output: Output) -> str:
     said = (output.stderr + b"\n" + output.stdout).decode(errors="replace").split("\n")
-    lines = [printable_line(line.strip()) for line in said if line.strip()]
+    lines = [short_line(line.strip()) for line in said if line.strip()]
     return "; ".join(lines[:5]) or f"exit status {output.status}"

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from goldentooth.answer import read_answer
 from goldentooth.check import Output, UnreadableError
 from goldentooth.errors import TransportError, UnreachableError
 from goldentooth.transports import Command, File, HostFile
@@ -95,8 +96,9 @@ class ProgramTransport:
     def write(self, files: Sequence[File]) -> None:
         """Write files in one exchange; see :class:`~goldentooth.transports.Transport`."""
         for file, output in zip(files, self.run(list(map(write_command, files))), strict=True):
-            if output.status != 0:
-                raise TransportError(f"{file.path} cannot be written: {output.complaint}")
+            answer = read_answer(output)
+            if not answer.is_done:
+                raise TransportError(f"{file.path} cannot be written: {answer.text}")
 
     def _exchange(
         self, lines: Sequence[str | Command], *, aside: bool
