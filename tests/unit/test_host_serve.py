@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
+import marshal
 import os
 import resource
 import shutil
@@ -32,6 +33,7 @@ from goldentooth.host import (
     sent_program,
 )
 from goldentooth.host.request import PROTOCOL, Head, read_commands, read_head
+from goldentooth.host.start import KEPT
 from goldentooth.host.words import Refusal
 from goldentooth.transports import Command
 from goldentooth.transports.batch import as_root, parse_answer, request_bytes
@@ -652,6 +654,7 @@ LIGHT = {
     "grp",
     "hashlib",
     "json",
+    "marshal",
     "os",
     "pwd",
     "resource",
@@ -697,6 +700,65 @@ def test_the_modules_are_shipped_to_the_letter() -> None:
     }
     assert (ast.literal_eval(reading), ast.literal_eval(allowed)) == (reading_program(), "")
     assert sent_program().startswith(module_texts()["start"])
+
+
+# -- what was compiled is kept -------------------------------------------------------------
+
+
+def keeping(host: Host) -> Path:
+    """Let the program keep what it compiles in a folder of the test; return that."""
+    folder = host.folder / "kept"
+    host.program.write_text(host.program.read_text().replace(KEPT, str(folder)))
+    return folder
+
+
+def other_code(folder: Path) -> bytes:
+    """Return what is kept there, if a verb had been compiled of another text."""
+    version, texts, codes = marshal.loads((folder / "compiled").read_bytes())  # noqa: S302
+    other = STUB.replace('b"done"', 'b"other"')
+    codes["goldentooth.host.verbs"] = compile(other, "goldentooth.host.verbs", "exec")
+    return marshal.dumps((version, texts, codes))
+
+
+@pytest.fixture
+def kept(host: Host) -> Path:
+    host.allow("@path /touched", "@unit a", **STUBS)
+    folder = keeping(host)
+    assert host.ask(f"@touch {host.folder}/x") == (Output(b"done"),)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert [place.name for place in folder.iterdir()] == ["compiled"]
+    (folder / "compiled").write_bytes(other_code(folder))
+    return folder
+
+
+def test_what_was_compiled_is_used_again(host: Host, kept: Path) -> None:
+    assert kept.is_dir()
+    assert host.ask(f"@touch {host.folder}/x") == (Output(b"other"),)
+
+
+def test_what_was_compiled_of_another_text_is_not_used(host: Host, kept: Path) -> None:
+    host.program.write_text(host.program.read_text().replace("by another", "by somebody"))
+    for _ in range(2):
+        assert host.ask(f"@touch {host.folder}/x") == (Output(b"done"),)
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o701, 0o755])
+def test_what_others_could_have_kept_is_not_used(host: Host, kept: Path, mode: int) -> None:
+    kept.chmod(mode)
+    assert host.ask(f"@touch {host.folder}/x") == (Output(b"done"),)
+
+
+def test_what_a_link_leads_to_is_not_used(host: Host, kept: Path) -> None:
+    kept.rename(host.folder / "elsewhere")
+    kept.symlink_to("elsewhere")
+    assert host.ask(f"@touch {host.folder}/x") == (Output(b"done"),)
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", marshal.dumps((1, 2)), marshal.dumps(None)])
+def test_what_is_not_whole_is_made_anew(host: Host, kept: Path, content: bytes) -> None:
+    (kept / "compiled").write_bytes(content)
+    assert host.ask(f"@touch {host.folder}/x") == (Output(b"done"),)
+    assert marshal.loads((kept / "compiled").read_bytes())[0] == sys.version  # noqa: S302
 
 
 # -- the record --------------------------------------------------------------------------
