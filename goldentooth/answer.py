@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 
 from goldentooth.check import Output
-from goldentooth.host.state import NONE
 from goldentooth.text import one_line
 
 LATE, REFUSED_THERE, NO_ANSWER, NOT_PERMITTED = "late", "refused", "no-answer", "not-permitted"
@@ -50,7 +49,7 @@ class Answer:
 
 class _Answered(msgspec.Struct):
     done: bool
-    state: str = NONE
+    state: str = ""
     reason: str = ""
     text: str = ""
     why: str = ""

@@ -584,8 +584,8 @@ class Rollout:
         )
 
     def _back_seconds(self, host: str) -> float:
-        """Return how long the way back may take: what hangs is tried twice."""
-        return _STEP_SECONDS + 2 * LINE_SECONDS * len(self._plans[host].activations)
+        """Return how long the way back may take."""
+        return _STEP_SECONDS + LINE_SECONDS * len(self._plans[host].activations)
 
     def _verb(self, name: str) -> str:
         return f"@{name} {self.name} {self._holder}"

@@ -35,6 +35,8 @@ class Activation:
         self._machine = machine
         self._folder = folder
         self._old = old
+        self.has_hung = False
+        """Whether a line did not end in its time: to try it again takes as long."""
 
     def run(self, lines: Iterable[str], *, to_the_end: bool) -> str:
         """Run the lines in order; return what failed, or nothing.
@@ -61,6 +63,7 @@ class Activation:
             status, said = self._call("/bin/sh", "-c", line)
         if status == 0:
             return ""
+        self.has_hung |= status == 124
         why = f"no end within {LINE_SECONDS:.0f} s" if status == 124 else f"exit status {status}"
         return f"`{line}` failed: {why}" + (f": {said}" if said else "")
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from goldentooth.host.activation import Activation, reload_units
 from goldentooth.host.alone import Alone, answer_of, wrong_state
-from goldentooth.host.files import put_file, read_below, remove_file
-from goldentooth.host.locking import hold_lock, mend_switch, withdraw
+from goldentooth.host.files import look_in, put_file, read_below, remove_file
+from goldentooth.host.locking import clean, hold_lock, mend_switch, withdraw
 from goldentooth.host.plan import PlannedFile
-from goldentooth.host.staging import KEPT_DEPLOYMENTS, clean, refuse_moved
+from goldentooth.host.staging import KEPT_DEPLOYMENTS, refuse_moved, refuse_other
 from goldentooth.host.state import ACTIVATED, ARMED, CONFIRMED, STAGED, SWAPPED, SWAPPING, prune
 from goldentooth.host.switch import start_switch, start_timer, stop_switch
 from goldentooth.host.words import Refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from goldentooth.host.files import Place
     from goldentooth.host.machine import Machine
 
 
@@ -64,9 +65,11 @@ def swap(machine: Machine, name: str, holder: str) -> dict[str, object]:
 
 
 def _swap_file(machine: Machine, file: PlannedFile, folder: int) -> None:
-    refuse_moved(machine, file)
+    def look(place: Place) -> None:
+        refuse_other(file, look_in(machine, place.folder, place.name))
+
     if file.action == "remove":
-        remove_file(machine, file.path)
+        remove_file(machine, file.path, look)
         return
     content = read_below(machine, folder, f"new{file.path}")
     if content is None:
@@ -76,7 +79,7 @@ def _swap_file(machine: Machine, file: PlannedFile, folder: int) -> None:
         numbers = machine.user_id(user), machine.group_id(group)
     except KeyError:
         raise Refusal("no-user", f"there is no {file.owner} on this host", path=file.path) from None
-    put_file(machine, file.path, content, *numbers, int(file.mode, 8), [])
+    put_file(machine, file.path, content, *numbers, int(file.mode, 8), [], look)
 
 
 def activate(machine: Machine, name: str, holder: str) -> dict[str, object]:
@@ -110,11 +113,10 @@ def confirm(machine: Machine, name: str, holder: str) -> dict[str, object]:
             found.state = CONFIRMED
             state.applied = found.record
             state.lock = None
-            gone, records = prune(state, KEPT_DEPLOYMENTS)
+            prune(state, KEPT_DEPLOYMENTS)
             alone.store()
-            clean(alone, gone, records)
         stop_switch(machine)
         alone.folder.release()
         withdraw(machine, alone, name)
-        alone.folder.remove_deployment(name, "new")
+        clean(alone)
         return answer_of(found)

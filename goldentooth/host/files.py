@@ -18,6 +18,7 @@ from goldentooth.host.words import Refusal, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from goldentooth.host.machine import Machine
@@ -148,10 +149,11 @@ class Place:
         """Remove workbenches that a process has left here because it was ended."""
         sweep(self.machine, self._nearest_safe)
 
-    def set_aside(self) -> str:
-        """Rename what stands here into a new folder of root's, and return where it is now."""
+    def set_aside(self, note: Callable[[str], None]) -> None:
+        """Rename what stands here into a new folder of root's; ``note`` is told where, first."""
         near = self._nearest_safe
         name = _SET_ASIDE + self.machine.random_name()
+        note(f"{near.path}/{name}/{self.name}")
         self._disk.make_folder(near.descriptor, name, 0o700)
         into = self._disk.open_folder(near.descriptor, name)
         try:
@@ -160,7 +162,6 @@ class Place:
             self._disk.sync(near.descriptor)
         finally:
             self._disk.close(into)
-        return f"{near.path}/{name}/{self.name}"
 
 
 class Workbench:
@@ -313,12 +314,24 @@ def _look_into(machine: Machine, folder: int, name: str) -> Standing:
         disk.close(file)
 
 
+def _regardless(place: Place) -> None:
+    """Look at nothing."""
+
+
 def put_file(  # noqa: PLR0917  # what a file is
-    machine: Machine, path: str, content: bytes, user: int, group: int, mode: int, made: list[str]
+    machine: Machine,
+    path: str,
+    content: bytes,
+    user: int,
+    group: int,
+    mode: int,
+    made: list[str],
+    look: Callable[[Place], None] = _regardless,
 ) -> None:
     """Put a file in place, whole or not at all; a link there is replaced, not followed.
 
-    Extended attributes of the file that it replaces stay. On return it is on the disk.
+    ``look`` is called last, and may refuse. Extended attributes of the file that it replaces stay.
+    On return it is on the disk.
     """
     disk = machine.disk
     with place_of(machine, path, made) as place:
@@ -331,6 +344,7 @@ def put_file(  # noqa: PLR0917  # what a file is
                 disk.sync(file)
             finally:
                 disk.close(file)
+            look(place)
             disk.rename(bench.descriptor, "new", place.folder, place.name)
         disk.sync(place.folder)
 
@@ -347,14 +361,16 @@ def _copy_attributes(machine: Machine, place: Place, file: int) -> None:
         machine.disk.close(old)
 
 
-def remove_file(machine: Machine, path: str) -> None:
+def remove_file(machine: Machine, path: str, look: Callable[[Place], None] = _regardless) -> None:
     """Remove a file or link, if it is there; on return that is on the disk.
 
-    What a process that was ended has left beside it goes, too.
+    ``look`` is called last, and may refuse. What a process that was ended has left beside it goes,
+    too.
     """
     try:
         with place_of(machine, path) as place:
             place.sweep()
+            look(place)
             try:
                 machine.disk.remove(place.folder, place.name)
             except FileNotFoundError:
@@ -380,6 +396,7 @@ def keep_copy(machine: Machine, path: str, folder: int, *, is_linked_if_full: bo
                 raise Refusal("not-a-file", f"{path} is neither a file nor a link", path=path)
             into = open_below(machine, folder, path.split("/")[1:-1])
             try:
+                remove_tree(machine, into, place.name)  # an earlier try may have been ended
                 if found.kind == "link":
                     disk.symlink(found.aim, into, place.name)
                     disk.set_link_owner(into, place.name, found.user, found.group)
@@ -412,22 +429,23 @@ def _copy_file(machine: Machine, place: Place, found: Standing, into: int) -> No
         disk.close(file)
 
 
-def put_back(machine: Machine, path: str, folder: int) -> None:
+def put_back(machine: Machine, path: str, folder: int, look: Callable[[Place], None]) -> None:
     """Put the copy of ``path`` that is below an open folder in place; remove it if none was kept.
 
-    What is as it was is not touched. With no space left the copy itself is put in place.
+    What is as it was is not touched; before anything else is, ``look`` is called, last. With no
+    space left the copy itself is put in place.
     """
     disk = machine.disk
     try:
         kept = open_below(machine, folder, path.split("/")[1:-1], is_made=False)
     except FileNotFoundError:
-        remove_file(machine, path)
+        remove_file(machine, path, look)
         return
     name = path.rpartition("/")[2]
     try:
         old = look_in(machine, kept, name)
         if old.kind == ABSENT:
-            remove_file(machine, path)
+            remove_file(machine, path, look)
             return
         with place_of(machine, path, []) as place:
             place.sweep()
@@ -441,6 +459,7 @@ def put_back(machine: Machine, path: str, folder: int) -> None:
                         for part in disk.names(bench.descriptor):
                             disk.remove(bench.descriptor, part)
                         disk.link(kept, name, bench.descriptor, "back")
+                    look(place)
                     disk.rename(bench.descriptor, "back", place.folder, name)
             disk.sync(place.folder)
     finally:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from goldentooth.host.alone import Alone, answer_of, wrong_state
 from goldentooth.host.files import remove_tree
-from goldentooth.host.state import GOING_BACK, NONE, STAGED, Deployment, HostState, Lock
+from goldentooth.host.state import (
+    GOING_BACK,
+    NONE,
+    STAGED,
+    Deployment,
+    HostState,
+    Lock,
+    record_folder,
+)
 from goldentooth.host.switch import is_timer_running, start_timer, stop_switch
 from goldentooth.host.words import Refusal
 
@@ -33,6 +41,7 @@ def take_lock(machine: Machine, name: str, holder: str, by: str, seconds: int) -
         for part in machine.disk.names(alone.folder.descriptor):
             if part.startswith("incoming."):  # who has the lock is the only one to receive
                 remove_tree(machine, alone.folder.descriptor, part)
+        clean(alone)  # a process may have been ended before it had removed all
         return answer_of(state.find(name))
 
 
@@ -128,3 +137,20 @@ def withdraw(machine: Machine, alone: Alone, name: str) -> None:
     if is_its:
         for part in ("staged", "scratch"):
             remove_tree(machine, top, part)
+
+
+def clean(alone: Alone) -> None:
+    """Remove what deployments have left that have ended, are forgotten, or never were.
+
+    A record stays as long as the state refers to it.
+    """
+    folder, records = alone.folder, alone.state.records
+    known = {each.name: each for each in alone.state.deployments}
+    for name in list(folder.deployment_folders()):
+        if name in known:
+            if known[name].is_ended:
+                folder.remove_deployment(name, "new")
+        elif record_folder(name) in records:
+            folder.remove_deployment(name, "new", "before", "found", "plan.json", "program")
+        else:
+            folder.remove_deployment(name)

@@ -13,7 +13,7 @@ from goldentooth.host.files import (
     remove_tree,
     write_below,
 )
-from goldentooth.host.locking import armed_refusal, forget, hold_lock
+from goldentooth.host.locking import armed_refusal, clean, forget, hold_lock
 from goldentooth.host.plan import ANY, Plan, PlannedFile, Staging
 from goldentooth.host.state import (
     ADOPTED,
@@ -29,6 +29,7 @@ from goldentooth.host.words import Refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from goldentooth.host.files import Standing
     from goldentooth.host.machine import Machine
 
 KEPT_DEPLOYMENTS = 10
@@ -74,10 +75,10 @@ def adopt(machine: Machine, staging: Staging, holder: str) -> dict[str, object]:
         state.deployments.append(deployment)
         state.applied = deployment.record
         state.lock = None
-        gone, records = prune(state, KEPT_DEPLOYMENTS)
+        prune(state, KEPT_DEPLOYMENTS)
         alone.store()
         alone.folder.release()
-        clean(alone, gone, records)
+        clean(alone)
         return answer_of(deployment)
 
 
@@ -183,7 +184,11 @@ def _missing_folders(machine: Machine, path: str) -> list[str]:
 
 def refuse_moved(machine: Machine, file: PlannedFile) -> None:
     """Refuse a file that is not what the plan was made from."""
-    found = look_at(machine, file.path)
+    refuse_other(file, look_at(machine, file.path))
+
+
+def refuse_other(file: PlannedFile, found: Standing) -> None:
+    """Refuse what stands at the path of a file if it is not what the plan was made from."""
     if found.kind in {"folder", "other"}:
         raise Refusal("not-a-file", f"{file.path} is neither a file nor a link", path=file.path)
     if file.expected not in {ANY, found.digest}:
@@ -208,16 +213,3 @@ def read_record_folder(machine: Machine, top: StateFolder, path: str) -> dict[st
         return files_below(machine, folder)
     finally:
         machine.disk.close(folder)
-
-
-def clean(alone: Alone, gone: list[str], records: set[str]) -> None:
-    """Remove what forgotten deployments have left, but for records that are referred to."""
-    for name in gone:
-        if record_folder(name) in records:
-            alone.folder.remove_deployment(name, "new", "before", "found", "plan.json", "program")
-        else:
-            alone.folder.remove_deployment(name)
-    known = {each.name for each in alone.state.deployments}
-    for name in list(alone.folder.deployment_folders()):
-        if name not in known and record_folder(name) not in records:
-            alone.folder.remove_deployment(name)

@@ -18,7 +18,7 @@ from goldentooth.host.words import Refusal, deployment_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from goldentooth.host.machine import Machine
 
@@ -105,6 +105,11 @@ class Deployment:
         """Whether the dead-man's switch is on."""
         return self.state in SWITCHED
 
+    @property
+    def is_ended(self) -> bool:
+        """Whether nothing more happens to it."""
+        return self.state in {BACK, CONFIRMED, ADOPTED}
+
     def to_dict(self) -> dict[str, object]:
         """Return it as JSON takes it."""
         return {name: getattr(self, name) for name in self.__slots__}
@@ -156,8 +161,13 @@ class HostState:
     @property
     def last_end(self) -> Deployment | None:
         """The last deployment that came to an end."""
-        ended = [each for each in self.deployments if each.state in {BACK, CONFIRMED, ADOPTED}]
-        return ended[-1] if ended else None
+        return next((each for each in reversed(self.deployments) if each.is_ended), None)
+
+    @property
+    def records(self) -> set[str]:
+        """The folders of records that anything refers to, below the state's folder."""
+        referred = {each.record for each in self.deployments}
+        return referred.union({each.previous for each in self.deployments}, {self.applied})
 
     def to_bytes(self) -> bytes:
         """Return the text of the file: one key a line, since sh reads one of them."""
@@ -304,14 +314,12 @@ class StateFolder:
         Room that :meth:`reserve` has taken is used, so that a full disk does not stop the way back.
         """
         disk, content = self._machine.disk, state.to_bytes()
-        if (slot := self._slot(len(content))) is None:
-            into, name = self.descriptor, f"{STATE_FILE}.new"
-            remove_tree(self._machine, into, name)
-            file = disk.create(into, name)
-        else:
-            into, name = slot
-            file = disk.open_slot(into, name)
+        slot = self._slot(len(content))
+        into, name = slot or (self.descriptor, f"{STATE_FILE}.new")
         try:
+            if slot is None:
+                remove_tree(self._machine, into, name)
+            file = disk.open_slot(into, name) if slot else disk.create(into, name)
             try:
                 disk.write(file, content)
                 disk.cut(file, len(content))
@@ -321,7 +329,7 @@ class StateFolder:
             disk.rename(into, name, self.descriptor, STATE_FILE)
             disk.sync(self.descriptor)
         finally:
-            if into != self.descriptor:
+            if slot is not None:
                 disk.close(into)
 
     def reserve(self) -> None:
@@ -405,22 +413,9 @@ class StateFolder:
             self._machine.disk.close(above)
 
 
-def prune(state: HostState, kept: int) -> tuple[list[str], set[str]]:
-    """Forget old deployments; return the names of folders to remove, and records that stay.
-
-    The last ``kept`` that one can go back to stay, and as many of the others. A record stays as
-    long as anything refers to it.
-    """
+def prune(state: HostState, kept: int) -> None:
+    """Forget old deployments: the last ``kept`` that one can go back to stay, and of the others."""
     good = [each for each in state.deployments if each.state in {CONFIRMED, ADOPTED}]
     others = [each for each in state.deployments if each.state not in {CONFIRMED, ADOPTED}]
     stay = {each.name for each in (*good[-kept:], *others[-kept:])}
-    gone = [each.name for each in state.deployments if each.name not in stay]
     state.deployments = [each for each in state.deployments if each.name in stay]
-    return gone, set(_referred(state))
-
-
-def _referred(state: HostState) -> Iterable[str]:
-    yield state.applied
-    for each in state.deployments:
-        yield each.previous
-        yield each.record

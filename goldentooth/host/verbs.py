@@ -15,7 +15,6 @@ from goldentooth.host.locking import give_lock_back, give_up, take_lock
 from goldentooth.host.package import unpack
 from goldentooth.host.plan import ANY, Plan, PlannedFile, Staging
 from goldentooth.host.staging import adopt, stage
-from goldentooth.host.state import NONE
 from goldentooth.host.way_back import EARLY, LATE, OPERATOR, TIMER_CALL, go_back
 from goldentooth.host.words import (
     Refusal,
@@ -97,8 +96,8 @@ class Request:
 
 
 def answer(refusal: Refusal) -> bytes:
-    """Return the line that says what was refused, and why."""
-    fields = {"done": False, "state": NONE, "reason": refusal.reason, "text": refusal.text}
+    """Return the line that says what was refused, and why; no state if it is not known."""
+    fields = {"done": False, "state": "", "reason": refusal.reason, "text": refusal.text}
     return _line({**fields, **refusal.facts})
 
 

@@ -7,16 +7,16 @@ from goldentooth.host.alone import Alone, answer_of, unwritable, wrong_state
 from goldentooth.host.files import (
     ABSENT,
     keep_copy,
-    look_at,
+    look_in,
     open_below,
     place_of,
     put_back,
     read_below,
     standing_below,
 )
-from goldentooth.host.locking import hold_lock, withdraw
-from goldentooth.host.plan import Plan, PlannedFile
-from goldentooth.host.staging import KEPT_DEPLOYMENTS, clean
+from goldentooth.host.locking import clean, hold_lock, withdraw
+from goldentooth.host.plan import Plan
+from goldentooth.host.staging import KEPT_DEPLOYMENTS
 from goldentooth.host.state import (
     ACTIVATED,
     ARMED,
@@ -33,11 +33,14 @@ from goldentooth.host.words import Refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from goldentooth.host.files import Place, Standing
     from goldentooth.host.machine import Machine
 
 EARLY, LATE, TIMER_CALL, OPERATOR = "early", "late", "timer", "operator"
 """Who calls for the way back."""
 
+_MOST_LOOKS = 5
+_NO_FILE = {"folder", "other"}
 _TRIES = 2
 """How often what was live is made live again, before it is reported."""
 
@@ -79,14 +82,13 @@ def go_back(
         found.state = BACK
         if state.lock is not None and state.lock.deployment == name:
             state.lock = None
-        gone, records = prune(state, KEPT_DEPLOYMENTS)
+        prune(state, KEPT_DEPLOYMENTS)
         alone.store()
         machine.note(f"deployment {name} was taken back: {found.why}")
         stop_switch(machine, is_inside=caller != OPERATOR)
         alone.folder.release()
         withdraw(machine, alone, name)
-        alone.folder.remove_deployment(name, "new")
-        clean(alone, gone, records)
+        clean(alone)
         return answer_of(found)
 
 
@@ -116,7 +118,7 @@ def _return_all(
         return [f"its back-up cannot be read: {error}"]
     try:
         failures = (
-            [] if deployment.files_are_back else _return_files(machine, folder, plan, deployment)
+            [] if deployment.files_are_back else _return_files(alone, folder, plan, deployment)
         )
         if failures:
             return failures
@@ -127,9 +129,10 @@ def _return_all(
             return []
         unlive = units_said
         if deployment.came_from in {SWAPPED, ACTIVATED}:
+            activation = Activation(machine, folder, "new")
             for _ in range(_TRIES):
-                unlive = Activation(machine, folder, "new").run(plan.activate, to_the_end=True)
-                if not unlive:
+                unlive = activation.run(plan.activate, to_the_end=True)
+                if not unlive or activation.has_hung:
                     break
         disable_units(machine, plan.units)  # a line may have enabled them
         stop_units(machine, plan.units)
@@ -139,14 +142,14 @@ def _return_all(
         machine.disk.close(folder)
 
 
-def _return_files(machine: Machine, folder: int, plan: Plan, deployment: Deployment) -> list[str]:
-    failures = []
+def _return_files(alone: Alone, folder: int, plan: Plan, deployment: Deployment) -> list[str]:
+    machine, failures = alone.machine, []
     before = open_below(machine, folder, ["before", "files"])
     try:
+        edits = _Edits(alone, deployment, folder, before)
         for file in plan.files:
             try:
-                _keep_edit(machine, file, folder, before, deployment)
-                put_back(machine, file.path, before)
+                put_back(machine, file.path, before, edits.keep)
             except (OSError, Refusal) as error:
                 said = error.strerror if isinstance(error, OSError) else str(error)
                 failures.append(f"{file.path}: {said}")
@@ -162,30 +165,55 @@ def _return_files(machine: Machine, folder: int, plan: Plan, deployment: Deploym
     return failures
 
 
-def _keep_edit(
-    machine: Machine, file: PlannedFile, folder: int, before: int, deployment: Deployment
-) -> None:
-    """Keep what stands at a path if it is neither what was there before nor what was put there."""
-    now = look_at(machine, file.path)
-    if now.kind == ABSENT or now.holds_as(standing_below(machine, before, file.path)):
-        return
-    if now.kind == "file" and read_below(machine, folder, f"new{file.path}") == now.content:
-        return
-    if now.kind in {"folder", "other"}:
-        with place_of(machine, file.path) as place:
-            where = place.set_aside()
-    else:
+class _Edits:
+    """Keeps what is found that is neither what was there before nor what was put there.
+
+    ``folder`` is the deployment's, open, ``before`` the one of the files that were there before.
+    """
+
+    def __init__(self, alone: Alone, deployment: Deployment, folder: int, before: int) -> None:
+        self._alone = alone
+        self._machine = alone.machine
+        self._deployment = deployment
+        self._folder = folder
+        self._before = before
+
+    def keep(self, place: Place) -> None:
+        """Keep what stands at a place, and what takes its place meanwhile."""
+        kept: Standing | None = None
+        for _ in range(_MOST_LOOKS):
+            now = look_in(self._machine, place.folder, place.name)
+            if (kept is not None and now.form == kept.form) or self._is_known(place.path, now):
+                return
+            if now.kind in _NO_FILE:
+                place.set_aside(self._note)
+            else:
+                self._note(self._copy(place.path, now))
+            kept = now
+        raise Refusal("moved", f"{place.path} is written again and again")
+
+    def _is_known(self, path: str, now: Standing) -> bool:
+        if now.kind == ABSENT or now.holds_as(standing_below(self._machine, self._before, path)):
+            return True
+        new = read_below(self._machine, self._folder, f"new{path}")
+        return now.kind == "file" and new == now.content
+
+    def _copy(self, path: str, now: Standing) -> str:
         name = now.digest[:16] if now.kind == "file" else now.kind
-        top = f"{machine.state_folder}/deployments/{deployment.name}"
-        where = f"{top}/found/{name}{file.path}"
-        into = open_below(machine, folder, ["found", name])
+        into = open_below(self._machine, self._folder, ["found", name])
         try:
-            if not standing_below(machine, into, file.path).holds_as(now):
-                keep_copy(machine, file.path, into, is_linked_if_full=True)
+            if not standing_below(self._machine, into, path).holds_as(now):
+                keep_copy(self._machine, path, into, is_linked_if_full=True)
         finally:
-            machine.disk.close(into)
-    if where not in deployment.kept:
-        deployment.kept.append(where)
+            self._machine.disk.close(into)
+        top = f"{self._machine.state_folder}/deployments/{self._deployment.name}"
+        return f"{top}/found/{name}{path}"
+
+    def _note(self, where: str) -> None:
+        """Have it in the state before its place is taken: the next try does not find it there."""
+        if where not in self._deployment.kept:
+            self._deployment.kept.append(where)
+            self._alone.store()
 
 
 def _note_failing(machine: Machine, alone: Alone, deployment: Deployment, why: str) -> None:

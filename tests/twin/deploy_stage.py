@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
 from fractions import Fraction
 from importlib import import_module
 from pathlib import Path
@@ -195,9 +196,22 @@ def play(request: dict[str, Any]) -> None:
         goldentooth.project.all_services = lambda: (toy,)
         quorum = toy.spec.get("quorum")
         Holds.quorum = Fraction(quorum) if quorum else None
+    _set_clock(int(os.environ.get("DRILL_DAYS", "0")))
     stops = ("kill", "waits", "shells", "interrupt")
     Stops(folder, *(request[each] for each in stops)).put()
     os._exit(_flushed(command_line(request["argv"])))
+
+
+def _set_clock(days: int) -> None:
+    """Let this controller's clock be so many days off, as far as a deployment looks at it."""
+    import goldentooth.rollout
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) + timedelta(days=days)
+
+    goldentooth.rollout.datetime = Clock
 
 
 def _flushed(status: int) -> int:

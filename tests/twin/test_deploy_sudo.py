@@ -81,16 +81,18 @@ ALLOWED = "/etc/goldentooth/allowed"
     [
         pytest.param(
             {"files": {"/etc/cron.d/toy": {"text": "x\n"}}},
-            f"/etc/cron.d/toy is not among the paths of {ALLOWED}",
+            f"/etc/cron.d/toy is not in {ALLOWED}",
             id="path",
         ),
         pytest.param(
             {"files": {ALLOWED: {"text": "@path /etc/shadow\n"}}},
-            f"{ALLOWED} is not among the paths",
+            f"@path {ALLOWED} is not in {ALLOWED}",
             id="the list itself",
         ),
         pytest.param({"activate": ["id >/root/was-here"]}, "is not in", id="activation"),
-        pytest.param({"units": ["cron.service"]}, "cron.service is not among", id="unit"),
+        pytest.param(
+            {"units": ["cron.service"]}, f"@unit cron.service is not in {ALLOWED}", id="unit"
+        ),
         pytest.param(
             {"files": {SYSCTL: {"text": "y\n", "judge": ["touch", "/root/was-here"]}}},
             "not in /etc/goldentooth/allowed on this host",
@@ -259,7 +261,8 @@ def test_what_is_no_request_cannot_be_asked_for(drill: Drill, verb: str) -> None
 
     said = ask(drill, (f"@{verb} /tmp/evil", b""))
 
-    assert " end 0 " in said and '"done": true' not in said
+    assert " end 0 " in said
+    assert '"done": true' not in said
     assert "= 0" in drill.shell(HOST, "sysctl net.ipv4.conf.all.log_martians")
 
 
