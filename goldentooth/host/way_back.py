@@ -158,7 +158,10 @@ def _return_files(alone: Alone, folder: int, plan: Plan, deployment: Deployment)
     for path in sorted(plan.folders, reverse=True):
         try:
             with place_of(machine, path) as place:
-                machine.disk.remove_folder(place.folder, place.name)
+                try:
+                    machine.disk.remove_folder(place.folder, place.name)
+                except FileNotFoundError:
+                    pass  # it may not be on the disk yet that it is gone
                 machine.disk.sync(place.folder)
         except (OSError, Refusal):
             continue  # something else is in it
@@ -180,23 +183,22 @@ class _Edits:
 
     def keep(self, place: Place) -> None:
         """Keep what stands at a place, and what takes its place meanwhile."""
+        machine, path = self._machine, place.path
+        old = standing_below(machine, self._before, path)
+        new = read_below(machine, self._folder, f"new{path}")
         kept: Standing | None = None
         for _ in range(_MOST_LOOKS):
-            now = look_in(self._machine, place.folder, place.name)
-            if (kept is not None and now.form == kept.form) or self._is_known(place.path, now):
+            now = look_in(machine, place.folder, place.name)  # last: what it finds is replaced next
+            is_new = now.kind == "file" and now.content == new
+            is_kept = kept is not None and now.form == kept.form
+            if now.kind == ABSENT or is_new or is_kept or now.holds_as(old):
                 return
             if now.kind in _NO_FILE:
                 place.set_aside(self._note)
             else:
-                self._note(self._copy(place.path, now))
+                self._note(self._copy(path, now))
             kept = now
-        raise Refusal("moved", f"{place.path} is written again and again")
-
-    def _is_known(self, path: str, now: Standing) -> bool:
-        if now.kind == ABSENT or now.holds_as(standing_below(self._machine, self._before, path)):
-            return True
-        new = read_below(self._machine, self._folder, f"new{path}")
-        return now.kind == "file" and new == now.content
+        raise Refusal("moved", f"{path} is written again and again")
 
     def _copy(self, path: str, now: Standing) -> str:
         name = now.digest[:16] if now.kind == "file" else now.kind
