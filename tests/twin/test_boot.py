@@ -71,9 +71,9 @@ def test_artifacts_have_their_owner_and_mode(twin: Twin, artifacts: Path) -> Non
 
 def test_what_it_came_up_from_is_recorded_as_applied(twin: Twin, artifacts: Path) -> None:
     for host in ("allyrion", "fenn", "router"):
-        top = twin.machine(host).path(applied.FOLDER)
+        top = twin.machine(host).path(f"{applied.FOLDER}/deployments/twin/record")
         files = {
-            f"{applied.FOLDER}/{file.relative_to(top)}": file.read_bytes()
+            f"{applied.APPLIED}/{file.relative_to(top)}": file.read_bytes()
             for file in top.rglob("*")
             if file.is_file()
         }
