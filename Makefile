@@ -46,10 +46,12 @@ test: $(VENV)/.installed-dev ## all tests, with the real daemons' checkers
 	scripts/install-debian-packages test
 	$(BIN)/pytest -n 4 --ignore=tests/twin
 	$(BIN)/pytest tests/twin -m alone
-	$(BIN)/pytest tests/twin -m "not alone" -n 3 --dist loadscope
+	$(BIN)/pytest tests/twin -m "not alone and not long" -n 3 --dist loadscope
 
-test-all: $(VENV)/.installed-fuzz ## all tests, and what takes long: fuzzing for a minute
+test-all: $(VENV)/.installed-fuzz ## all tests, and what takes long: long drills, every interleaving, fuzzing
 	$(MAKE) test
+	$(BIN)/pytest tests/twin -m long
+	$(BIN)/python -m tests.model
 	$(BIN)/python tests/fuzz/fuzz_host.py --seconds 60
 
 fuzz: $(VENV)/.installed-fuzz ## ten minutes of hostile requests to the program on a host

@@ -31,7 +31,7 @@ from typing import Any
 from contenders import BENCH, COMPARE, COMPETITORS, CONSOLE, version_of
 
 from goldentooth import open_project
-from goldentooth.applied import APPLIED, KEY
+from goldentooth.applied import FOLDER
 from goldentooth.survey import host_intents
 from goldentooth.twin import Twin, remove_twin
 from goldentooth.twin.cgroup import TOP, hierarchies
@@ -114,7 +114,8 @@ def write_inputs(config: Path, scratch: Path) -> int:
         if entry["scope"] == "host" and not entry["secrets"]:
             address = str(project.network.nodes[entry["host"]].address)
             intent = intents[entry["host"]]
-            reads = {"paths": [*intent.paths, KEY, APPLIED], "reads": intent.commands}
+            record = (f"{FOLDER}/state.json", f"{FOLDER}/deployments/twin/record")
+            reads = {"paths": [*intent.paths, *record], "reads": intent.commands}
             host = hosts.setdefault(
                 entry["host"], {"name": entry["host"], "address": address, "files": {}, **reads}
             )
