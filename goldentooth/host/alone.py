@@ -26,23 +26,22 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 class Alone:
     """One at a time changes something on this host; gives the state's folder and what is in it.
 
-    With ``is_step`` the way back does not wait for it, but ends it.
+    With ``step`` it is a step of that deployment, which its way back does not wait for, but ends.
     """
 
-    def __init__(self, machine: Machine, *, is_step: bool = False) -> None:
+    def __init__(self, machine: Machine, *, step: str = "") -> None:
         self.machine = machine
         self.folder = StateFolder(machine)
-        self._is_step = is_step
+        self._is_step = bool(step)
         disk = machine.disk
         try:
             self._mutex = _open_or_create(machine, self.folder.descriptor, "mutex")
             try:
                 _wait_for_mutex(machine, self._mutex)
                 remove_tree(machine, self.folder.descriptor, "step")
-                if is_step:
-                    write_below(
-                        machine, self.folder.descriptor, "step", machine.own_step().encode()
-                    )
+                if step:
+                    said = f"{machine.own_step()} {step}".encode()
+                    write_below(machine, self.folder.descriptor, "step", said)
                 self.state = self.folder.load()
             except BaseException:
                 disk.close(self._mutex)

@@ -44,7 +44,7 @@ def arm(machine: Machine, name: str, holder: str, seconds: int) -> dict[str, obj
 
 def swap(machine: Machine, name: str, holder: str) -> dict[str, object]:
     """Put every file of the plan in place, each whole or not at all."""
-    with Alone(machine, is_step=True) as alone:
+    with Alone(machine, step=name) as alone:
         hold_lock(machine, alone.state, name, holder)
         found = alone.state.find(name)
         if found is None or found.state != ARMED:
@@ -84,7 +84,7 @@ def _swap_file(machine: Machine, file: PlannedFile, folder: int) -> None:
 
 def activate(machine: Machine, name: str, holder: str) -> dict[str, object]:
     """Make the files live: the plan's lines, in order, to the first that fails."""
-    with Alone(machine, is_step=True) as alone:
+    with Alone(machine, step=name) as alone:
         hold_lock(machine, alone.state, name, holder)
         found = alone.state.find(name)
         if found is None or found.state != SWAPPED:
@@ -115,8 +115,10 @@ def confirm(machine: Machine, name: str, holder: str) -> dict[str, object]:
             state.lock = None
             prune(state, KEPT_DEPLOYMENTS)
             alone.store()
-        stop_switch(machine)
-        alone.folder.release()
+        if state.switched is None:  # else the switch that is on is another deployment's
+            stop_switch(machine)
+        if state.lock is None:
+            alone.folder.release()
         withdraw(machine, alone, name)
         clean(alone)
         return answer_of(found)

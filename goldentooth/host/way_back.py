@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from goldentooth.host.activation import Activation, disable_units, reload_units, stop_units
-from goldentooth.host.alone import Alone, answer_of, unwritable, wrong_state
+from goldentooth.host.alone import Alone, Reading, answer_of, unwritable, wrong_state
 from goldentooth.host.files import (
     ABSENT,
     keep_copy,
@@ -54,11 +54,14 @@ def go_back(
     calls: the operator, the timer, or a unit at the host's start. The early one, before network and
     sysctl, puts the files back and leaves the rest to the late one.
     """
-    _end_step(machine)
+    if caller == OPERATOR:
+        _refuse_others(machine, name, holder)
+    _end_step(machine, name)
     with Alone(machine) as alone:
         state, found = alone.state, alone.state.find(name)
         if found is None or not found.is_switched:
-            if caller != OPERATOR and (found is None or found.state != STAGED):
+            is_stale = found is None or found.state != STAGED
+            if caller != OPERATOR and is_stale and state.switched is None:
                 stop_switch(machine, is_inside=True)
             if found is not None and found.state == BACK:
                 return answer_of(found)
@@ -92,8 +95,16 @@ def go_back(
         return answer_of(found)
 
 
-def _end_step(machine: Machine) -> None:
-    """End a swap or an activation that is under way: it must not go on after the way back."""
+def _refuse_others(machine: Machine, name: str, holder: str) -> None:
+    """Refuse who does not have the lock, before a step that is under way is ended."""
+    with Reading(machine) as here:
+        found = here.state.find(name)
+        if found is not None and found.is_switched:
+            hold_lock(machine, here.state, name, holder)
+
+
+def _end_step(machine: Machine, name: str) -> None:
+    """End a swap or an activation of ``name`` that is under way: it must not go on after it."""
     try:
         folder = StateFolder(machine)
         try:
@@ -102,8 +113,9 @@ def _end_step(machine: Machine) -> None:
             folder.close()
     except OSError as error:
         raise unwritable(error) from error
-    if step:
-        machine.end_step(step.decode("ascii", "replace"))
+    process, _, deployment = (step or b"").decode("ascii", "replace").rpartition(" ")
+    if deployment == name:
+        machine.end_step(process)
 
 
 def _return_all(
