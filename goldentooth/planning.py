@@ -133,7 +133,11 @@ def _base(survey: HostSurvey) -> str:
 def _pristine(fleet: Fleet, surveys: Mapping[str, HostSurvey]) -> dict[str, frozenset[str]]:
     """Ask the hosts without a record which files in the way are their packages' own."""
     unknown = {
-        host: [item.subject for item in survey.drift.in_state(DriftState.NO_BASELINE)]
+        host: [
+            item.subject
+            for item in survey.drift.in_state(DriftState.NO_BASELINE)
+            if survey.collected and item.subject in survey.collected.files
+        ]
         for host, survey in surveys.items()
     }
     commands = {
