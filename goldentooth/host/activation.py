@@ -12,7 +12,7 @@ from goldentooth.host.words import absolute_path, command_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from goldentooth.host.machine import Machine
 
@@ -161,15 +161,36 @@ def units_now(machine: Machine, units: Iterable[str]) -> list[list[str]]:
     return found
 
 
-def disable_units(machine: Machine, units: Iterable[list[str]]) -> None:
-    """Have what did not start at boot before not start at boot."""
-    for unit, _, enabled in units:
-        if not enabled.startswith("enabled"):
-            machine.call(["systemctl", "--quiet", "disable", "--", unit], LINE_SECONDS)
+def disable_units(machine: Machine, units: Iterable[list[str]]) -> str:
+    """Have what did not start at boot before not start at boot; return what does all the same."""
+    asked = ("systemctl", "--quiet", "disable", "--")
+    return _undo(machine, asked, (each[0] for each in units if not _starts(each)), _starts)
 
 
-def stop_units(machine: Machine, units: Iterable[list[str]]) -> None:
-    """Stop what did not run before."""
-    for unit, active, _ in units:
-        if active not in {"active", "activating", "reloading"}:
-            machine.call(["systemctl", "stop", "--", unit], LINE_SECONDS)
+def stop_units(machine: Machine, units: Iterable[list[str]]) -> str:
+    """Stop what did not run before; return what runs all the same."""
+    asked = ("systemctl", "stop", "--")
+    return _undo(machine, asked, (each[0] for each in units if not _runs(each)), _runs)
+
+
+def _starts(unit: list[str]) -> bool:
+    return unit[2].startswith("enabled")
+
+
+def _runs(unit: list[str]) -> bool:
+    return unit[1] in {"active", "activating", "reloading"}
+
+
+def _undo(
+    machine: Machine, asked: Sequence[str], units: Iterable[str], is_left: Callable[..., bool]
+) -> str:
+    """Ask for each unit; return for which it failed, unless there is nothing to undo."""
+    complaints = []
+    for unit in units:
+        for _ in range(2):
+            status, said = machine.call([*asked, unit], LINE_SECONDS)
+            if not status or not is_left(units_now(machine, [unit])[0]):
+                break
+        else:
+            complaints.append(f"`{' '.join(asked)} {unit}` failed: {said}")
+    return "; ".join(complaints)

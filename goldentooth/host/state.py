@@ -335,7 +335,8 @@ class StateFolder:
     def reserve(self) -> None:
         """Take room for the states that are to come, from the lock to its end."""
         disk = self._machine.disk
-        remove_tree(self._machine, self.descriptor, _SLOTS)
+        for part in (_SLOTS, f"{STATE_FILE}.new"):
+            remove_tree(self._machine, self.descriptor, part)
         try:
             folder = open_below(self._machine, self.descriptor, [_SLOTS])
             try:

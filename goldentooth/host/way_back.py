@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from goldentooth.host.activation import Activation, disable_units, reload_units, stop_units
 from goldentooth.host.alone import Alone, Reading, answer_of, unwritable, wrong_state
 from goldentooth.host.files import (
@@ -146,9 +148,8 @@ def _return_all(
                 unlive = activation.run(plan.activate, to_the_end=True)
                 if not unlive or activation.has_hung:
                     break
-        disable_units(machine, plan.units)  # a line may have enabled them
-        stop_units(machine, plan.units)
-        deployment.unlive = unlive
+        said = [unlive, disable_units(machine, plan.units), stop_units(machine, plan.units)]
+        deployment.unlive = "; ".join(filter(None, said))  # a line may have enabled them
         return []
     finally:
         machine.disk.close(folder)
@@ -167,17 +168,25 @@ def _return_files(alone: Alone, folder: int, plan: Plan, deployment: Deployment)
                 failures.append(f"{file.path}: {said}")
     finally:
         machine.disk.close(before)
-    for path in sorted(plan.folders, reverse=True):
-        try:
-            with place_of(machine, path) as place:
-                try:
-                    machine.disk.remove_folder(place.folder, place.name)
-                except FileNotFoundError:
-                    pass  # it may not be on the disk yet that it is gone
-                machine.disk.sync(place.folder)
-        except (OSError, Refusal):
-            continue  # something else is in it
-    return failures
+    removed = (_remove_folder(machine, path) for path in sorted(plan.folders, reverse=True))
+    return [*failures, *filter(None, removed)]
+
+
+def _remove_folder(machine: Machine, path: str) -> str:
+    """Remove a folder that was made for a new file; return why it could not be."""
+    try:
+        with place_of(machine, path) as place:
+            try:
+                machine.disk.remove_folder(place.folder, place.name)
+            except FileNotFoundError:
+                pass  # it may not be on the disk yet that it is gone
+            machine.disk.sync(place.folder)
+    except (FileNotFoundError, Refusal):
+        return ""  # what it stood in is gone, or is something else by now
+    except OSError as error:
+        has_changed = error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
+        return "" if has_changed else f"{path}: {error.strerror}"
+    return ""
 
 
 class _Edits:
