@@ -20,12 +20,11 @@ from goldentooth.host.locking import clean, hold_lock, withdraw
 from goldentooth.host.plan import Plan
 from goldentooth.host.staging import KEPT_DEPLOYMENTS
 from goldentooth.host.state import (
-    ACTIVATED,
     ARMED,
     BACK,
     GOING_BACK,
     STAGED,
-    SWAPPED,
+    SWAPPING,
     Deployment,
     StateFolder,
     prune,
@@ -142,7 +141,8 @@ def _return_all(
             disable_units(machine, plan.units)
             return []
         unlive = units_said
-        if deployment.came_from in {SWAPPED, ACTIVATED}:
+        was_started = deployment.boot != machine.boot()  # what runs may have read new files
+        if deployment.came_from != SWAPPING or was_started:
             activation = Activation(machine, folder, "new")
             for _ in range(_TRIES):
                 unlive = activation.run(plan.activate, to_the_end=True)
