@@ -43,6 +43,7 @@ class Alone:
                     said = f"{machine.own_step()} {step}".encode()
                     write_below(machine, self.folder.descriptor, "step", said)
                 self.state = self.folder.load()
+                disk.sync(self.folder.descriptor)  # who wrote it may have been ended before that
             except BaseException:
                 disk.close(self._mutex)
                 raise
