@@ -14,7 +14,7 @@ import os
 import stat
 
 from goldentooth.host.machine import is_root_alone
-from goldentooth.host.words import Refusal, shown
+from goldentooth.host.words import Refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -205,6 +205,8 @@ def sweep(machine: Machine, near: Folder) -> None:
 class Standing:
     """What stands at a path: ``kind`` is absent, file, link, folder or other.
 
+    A file that cannot be read, or is larger than 64 MiB, is something other.
+
     Of a file its content and form, of a link its aim.
     """
 
@@ -260,7 +262,7 @@ def look_at(machine: Machine, path: str) -> Standing:
     """Return what stands at ``path``.
 
     Raises:
-        Refusal: if a file is larger than 64 MiB, or the path leads through what is not safe.
+        Refusal: if the path leads through what is not safe.
     """
     try:
         with place_of(machine, path) as place:
@@ -296,15 +298,16 @@ def _look_into(machine: Machine, folder: int, name: str) -> Standing:
         file = disk.open_file(folder, name)
     except FileNotFoundError:
         return Standing(ABSENT)
+    except BlockingIOError:  # its owner has a lease on it (fcntl(2))
+        return Standing("other")
     try:
         status = disk.status(file)
-        if not stat.S_ISREG(status.st_mode):
+        content = disk.read(file, _LARGEST + 1) if stat.S_ISREG(status.st_mode) else None
+        if content is None or len(content) > _LARGEST:
             return Standing("other")
-        if status.st_size > _LARGEST:
-            raise Refusal("too-large", f"{shown(name)} is larger than {_LARGEST >> 20} MiB")
         return Standing(
             "file",
-            disk.read(file),
+            content,
             status.st_uid,
             status.st_gid,
             stat.S_IMODE(status.st_mode),

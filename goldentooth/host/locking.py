@@ -36,7 +36,7 @@ def take_lock(machine: Machine, name: str, holder: str, by: str, seconds: int) -
                 forget(alone, each)
         until = int(machine.uptime()) + seconds
         state.lock = Lock(name, holder, by, machine.now(), machine.boot(), until)
-        alone.folder.reserve()
+        alone.folder.reserve(state)
         alone.store()
         for part in machine.disk.names(alone.folder.descriptor):
             if part.startswith("incoming."):  # who has the lock is the only one to receive

@@ -49,11 +49,12 @@ class Disk:
         """Open a file of this program's own, to write over what is in it."""
         return os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
 
-    def read(self, file: int) -> bytes:
-        """Return what is left to read."""
+    def read(self, file: int, most: int) -> bytes:
+        """Return what is left to read, ``most`` bytes of it."""
         parts = []
-        while part := os.read(file, 1 << 20):
+        while most > 0 and (part := os.read(file, min(most, 1 << 20))):
             parts.append(part)
+            most -= len(part)
         return b"".join(parts)
 
     def write(self, file: int, content: bytes) -> None:

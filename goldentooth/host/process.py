@@ -48,12 +48,29 @@ def settle() -> None:
             resource.setrlimit(kind, limits)
         except (OSError, ValueError):
             pass  # only root may raise one
+    _be_ordinary()
     signals.pthread_sigmask(signals.SIG_SETMASK, ())
     for number in set(range(1, signals.NSIG)) - {signals.SIGPIPE}:
         try:
             signals.signal(number, signals.SIG_DFL)
         except (OSError, ValueError):
             pass  # SIGKILL, or one of libc's own
+
+
+def _be_ordinary() -> None:
+    """Run as any process of root's does: a caller could hold the host's mutex by its own pace."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        os.setpriority(os.PRIO_PROCESS, 0, 0)
+        os.sched_setaffinity(0, range(os.cpu_count() or 1))
+        _write_score()
+    except (OSError, ValueError):
+        pass  # only root may
+
+
+def _write_score() -> None:
+    with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+        file.write("0")
 
 
 def close_others() -> None:

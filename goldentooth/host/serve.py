@@ -128,6 +128,8 @@ def _read_only(asked: Asked, listed: frozenset[str] | None, program: Program) ->
         ended = _refused(f"this host's program has no {_printable(asked.line)} among its reads")
     else:
         turn = _turn(asked, listed, program)
+        if asked.line in READING_VERBS:
+            turn, asked = _reading_turn(asked, listed, program)
         if turn.ended is None:
             return asked
         ended = turn.ended
@@ -176,7 +178,7 @@ def _say(mark: str, index: int, ended: Ended) -> None:
 def _turn(asked: Asked, listed: frozenset[str] | None, program: Program) -> Turn:
     """Return what is done for a command, or why it is not; nothing is done yet."""
     if asked.line in READING_VERBS:
-        return _reading_turn(asked, listed, program)
+        return _reading_turn(asked, listed, program)[0]
     if asked.line.startswith("@"):
         return _verb_turn(asked, listed, program)
     if listed is not None and (asked.stdin or asked.line not in listed):
@@ -184,15 +186,26 @@ def _turn(asked: Asked, listed: frozenset[str] | None, program: Program) -> Turn
     return Turn(asked, lambda: become("/bin/sh", "-c", asked.line))
 
 
-def _reading_turn(asked: Asked, listed: frozenset[str] | None, program: Program) -> Turn:
+def _reading_turn(
+    asked: Asked, listed: frozenset[str] | None, program: Program
+) -> tuple[Turn, Asked]:
+    """Return what is done for a reading verb, and what the reading half is asked for."""
     if listed is not None:
         try:
-            found = unreadable(listed, read_paths(asked.stdin))
+            paths = read_paths(asked.stdin)
+            found = unreadable(listed, paths)
         except Refusal as refusal:
-            return Turn(asked, None, _refused(refusal.text))
+            return Turn(asked, None, _refused(refusal.text)), asked
         if found is not None:
-            return Turn(asked, None, _refused(not_listed(f"@read {found}", program.allowed)))
-    return Turn(asked, lambda: _read(program, asked.line[1:]))
+            lacking = _refused(not_listed(f"@read {found}", program.allowed))
+            return Turn(asked, None, lacking), asked
+        if asked.line == "@collect":
+            from goldentooth.host.collecting import collected_paths
+
+            every = collected_paths(paths, lambda path: unreadable(listed, [path]) is None)
+            asked = Asked(asked.seconds, "@files", "".join(f"{p}\n" for p in every).encode())
+    line = asked.line[1:]
+    return Turn(asked, lambda: _read(program, line)), asked
 
 
 def _verb_turn(asked: Asked, listed: frozenset[str] | None, program: Program) -> Turn:
@@ -212,15 +225,17 @@ def _verb_turn(asked: Asked, listed: frozenset[str] | None, program: Program) ->
         complaint = not_listed(lacking, program.allowed)
         said = answer(Refusal("not-listed", complaint))
         return Turn(asked, None, _refused(complaint, said))
-    return Turn(asked, lambda: _act(verb, request, program))
+    return Turn(asked, lambda: _act(verb, request, program, listed))
 
 
-def _act(verb: Verb, request: object, program: Program) -> int:
+def _act(verb: Verb, request: object, program: Program, listed: frozenset[str] | None) -> int:
     """Do what a verb does, in a process of its own; return its exit status."""
     from goldentooth.host.verbs import answer
 
     try:
         said, status = verb.act(_machine(program), request), 0
+        if verb.is_package and listed is not None:
+            _refuse_unlisted(said, listed, program)
     except Refusal as refusal:
         said, status = answer(refusal), _NOT_DONE
     except Exception as error:
@@ -228,6 +243,15 @@ def _act(verb: Verb, request: object, program: Program) -> int:
         said, status = answer(Refusal("internal", where(error))), _INTERNAL
     write_all(1, said)
     return status
+
+
+def _refuse_unlisted(package: bytes, listed: frozenset[str], program: Program) -> None:
+    """Refuse a record that holds what the list does not have."""
+    from goldentooth.host.package import unpack
+
+    files = [path[len("files") :] for path in unpack(package) if path.startswith("files/")]
+    if (found := unreadable(listed, files)) is not None:
+        raise Refusal("not-listed", not_listed(f"@read {found}", program.allowed))
 
 
 def _machine(program: Program) -> Machine:

@@ -85,6 +85,10 @@ def adopt(machine: Machine, staging: Staging, holder: str) -> dict[str, object]:
 def _new_deployment(machine: Machine, state: HostState, staging: Staging) -> Deployment:
     if staging.base != state.applied:
         raise Refusal("moved", "another deployment has been applied since the plan was made")
+    if record_folder(staging.name) in state.records or staging.name == "applied":
+        raise Refusal(
+            "wrong-state", f"{staging.name} is the name of another deployment", state=NONE
+        )
     deployment = Deployment(staging.name, state.number + 1, staging.by, machine.now())
     deployment.previous = state.applied
     deployment.record = record_folder(staging.name)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 
 from goldentooth.host.files import open_below, read_below, remove_tree
-from goldentooth.host.words import Refusal, deployment_name
+from goldentooth.host.words import Refusal, deployment_name, short_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ SWITCHED = (ARMED, SWAPPING, SWAPPED, ACTIVATED, GOING_BACK)
 STATES = (STAGED, *SWITCHED, BACK, CONFIRMED, ADOPTED)
 
 _SLOTS = "slots"
-_SLOT_BYTES = 24 * 1024
+_SLOT_BYTES = 32 * 1024
 _SLOT_COUNT = 10
 _LARGEST_STATE = 1024 * 1024
 
@@ -112,7 +112,10 @@ class Deployment:
 
     def to_dict(self) -> dict[str, object]:
         """Return it as JSON takes it."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        content = {name: getattr(self, name) for name in self.__slots__}
+        for name in ("by", "why", "failing", "unlive"):
+            content[name] = short_text(content[name])
+        return content
 
 
 class Lock:
@@ -332,9 +335,10 @@ class StateFolder:
             if slot is not None:
                 disk.close(into)
 
-    def reserve(self) -> None:
+    def reserve(self, state: HostState) -> None:
         """Take room for the states that are to come, from the lock to its end."""
         disk = self._machine.disk
+        room = b"\n" * (len(state.to_bytes()) + _SLOT_BYTES)
         for part in (_SLOTS, f"{STATE_FILE}.new"):
             remove_tree(self._machine, self.descriptor, part)
         try:
@@ -343,7 +347,7 @@ class StateFolder:
                 for number in range(_SLOT_COUNT):
                     file = disk.create(folder, f"{number:02}")
                     try:
-                        disk.write(file, b"\n" * _SLOT_BYTES)
+                        disk.write(file, room)
                     finally:
                         disk.close(file)
             finally:
@@ -359,14 +363,12 @@ class StateFolder:
     def _slot(self, size: int) -> tuple[int, str] | None:
         """Return an open folder and a name in it that ``size`` bytes have room in."""
         disk = self._machine.disk
-        if size >= _SLOT_BYTES:
-            return None
         try:
             folder = disk.open_folder(self.descriptor, _SLOTS)
         except FileNotFoundError:
             return None
         names = disk.names(folder)
-        if names:
+        if names and size <= disk.status_at(folder, names[0]).st_size:
             return folder, names[0]
         disk.close(folder)
         return None

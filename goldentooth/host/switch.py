@@ -37,6 +37,7 @@ Before=networking.service systemd-sysctl.service network-pre.target sysinit.targ
 
 [Service]
 Type=oneshot
+TimeoutStartSec=90
 SuccessExitStatus={gone}
 ExecStart={python} -I -S {program} switch {name} early
 """

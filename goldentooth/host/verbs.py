@@ -7,6 +7,7 @@ package is one line of JSON: ``done``, the ``state`` of the deployment, and wher
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 from goldentooth.host.asking import history, pristine, record_before, write_file
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 _MOST_SECONDS = 86_400
 _LARGEST_PLAN = 4 * 1024 * 1024
+_MOST_LINES = 200
+_LARGEST_FILES = 32 * 1024 * 1024
 _WHY_CHARACTERS = 1000
 _DIGEST = frozenset("0123456789abcdef")
 RETRY = 75
@@ -62,10 +65,14 @@ class Verb:
         read: Callable[[list[str], bytes], object],
         act: Callable[[Machine, object], bytes],
         needs: Callable[[object], Iterable[str | tuple[str, ...]]] = lambda _: (),
+        *,
+        is_package: bool = False,
     ) -> None:
         self.read = read
         self.act = act
         self.needs = needs
+        self.is_package = is_package
+        """Whether it answers a record: the list says which files of it may be read."""
 
 
 class Request:
@@ -120,7 +127,12 @@ def _named(words: list[str], data: bytes) -> Request:
     """Read `NAME HOLDER`."""
     _nothing(data)
     name, holder = _words(words, 2)
-    return Request(deployment_name(name), holder_name(holder))
+    return Request(deployment_name(name), _fingerprint(holder_name(holder)))
+
+
+def _fingerprint(holder: str) -> str:
+    """Return what the state keeps of a holder's name: who reads the state cannot be the holder."""
+    return hashlib.sha256(holder.encode()).hexdigest()
 
 
 def _timed(words: list[str], data: bytes) -> Request:
@@ -211,6 +223,8 @@ def _staging(words: list[str], data: bytes) -> Request:
         {*staging.carried} & (staging.record.keys() | staging.new.keys())
     ):
         raise Refusal("malformed", "a file stands twice in the record")
+    if sum(map(len, (*staging.new.values(), *staging.record.values()))) > _LARGEST_FILES:
+        raise Refusal("too-large", f"the files are larger than {_LARGEST_FILES >> 20} MiB in all")
     request.staging = staging
     return request
 
@@ -235,19 +249,31 @@ def _staging_in(name: str, found: dict[str, object]) -> Staging:
     known = {"by", "plan", "activate", "units", "carried", "source", "base"}
     if found.keys() != known:
         raise Refusal("malformed", f"deployment.json has {shown(' '.join(sorted(found)))}")
-    lines = [command_line(line) for line in _texts(found["activate"])]
+    lines = _unique([_activation(line) for line in _texts(found["activate"])], _MOST_LINES)
     files = [_planned_file(words) for words in _list(found["plan"])]
     if len({file.path for file in files}) != len(files):
         raise Refusal("malformed", "the plan names a file twice")
     by, source, base = found["by"], found["source"], found["base"]
     if not isinstance(by, str) or not isinstance(source, str) or not isinstance(base, str):
         raise Refusal("malformed", "deployment.json has something else where a text should be")
-    units = [unit_name(unit) for unit in _texts(found["units"])]
+    units = _unique([unit_name(unit) for unit in _texts(found["units"])], _MOST_LINES)
     staging = Staging(name, one_line(by), Plan(files, lines), units)
     staging.carried = [absolute_path(path) for path in _texts(found["carried"])]
     staging.source = deployment_name(source) if source else ""
     staging.base = one_line(base)
     return staging
+
+
+def _activation(line: str) -> str:
+    if line.startswith("@") and not line.startswith(("@routes /", "@sysctl /")):
+        raise Refusal("malformed", f"not an activation: {shown(line)}")
+    return command_line(line)
+
+
+def _unique(words: list[str], most: int) -> list[str]:
+    if len(words) > most or len(set(words)) != len(words):
+        raise Refusal("malformed", f"more than {most}, or one twice: {shown(' '.join(words)[:60])}")
+    return words
 
 
 def _planned_file(words: object) -> PlannedFile:
@@ -296,6 +322,11 @@ def _staging_needs(request: object) -> Iterable[str | tuple[str, ...]]:
         yield f"@path {path}", f"@read {path}"
 
 
+def _listing_needs(request: object) -> Iterable[str | tuple[str, ...]]:
+    for path in _request(request).paths:
+        yield f"@path {path}", f"@read {path}"
+
+
 def _writing_needs(request: object) -> Iterable[str | tuple[str, ...]]:
     asked = _request(request)
     yield f"@file {asked.name} {asked.text} {asked.mode:04o}"
@@ -336,8 +367,8 @@ VERBS = {
         _staging, _acting(lambda m, r: adopt(m, _staging_of(r), r.holder)), _staging_needs
     ),
     "history": Verb(_asking, _acting(lambda m, _: history(m))),
-    "record": Verb(_sourced, lambda m, r: record_before(m, _request(r).name)),
-    "pristine": Verb(_listing, _acting(lambda m, r: pristine(m, r.paths))),
+    "record": Verb(_sourced, lambda m, r: record_before(m, _request(r).name), is_package=True),
+    "pristine": Verb(_listing, _acting(lambda m, r: pristine(m, r.paths)), _listing_needs),
     "write": Verb(
         _writing,
         _acting(lambda m, r: write_file(m, r.name, r.owner, r.mode, r.content)),

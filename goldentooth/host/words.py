@@ -150,6 +150,15 @@ def unit_name(text: str) -> str:
     return text
 
 
+def short_text(text: str, most: int = 600) -> str:
+    """Return so much of ``text`` as takes ``most`` bytes in JSON at the most."""
+    if len(ascii(text)) <= most:
+        return text
+    while len(ascii(text)) > most:
+        text = text[: len(text) * 3 // 4]
+    return f"{text}…"
+
+
 def utf8(data: bytes) -> str:
     """Return the text in ``data``.
 

@@ -52,6 +52,7 @@ from goldentooth.host.words import Refusal
 class Verb:
     def __init__(self, act, *needs):
         self.act = act
+        self.is_package = False
         self.needs = lambda request: needs
 
     def read(self, words, data):
