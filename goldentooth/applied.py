@@ -185,5 +185,5 @@ def read_record(host: str, packed: bytes) -> Baseline:
 def _decode(content: bytes) -> _Manifest:
     try:
         return msgspec.json.decode(content, type=_Manifest)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise BaselineError(f"the manifest is damaged: {error}") from None

@@ -17,7 +17,7 @@ from goldentooth.applied import KEY, Baseline, BaselineError, read_record
 from goldentooth.deployment import CONFIRMED, UNCHANGED, Options, Outcome
 from goldentooth.drift import DriftState, HostDrift, read_collected
 from goldentooth.errors import DeploymentError
-from goldentooth.host.words import deployment_name
+from goldentooth.host.words import Refusal, deployment_name
 from goldentooth.journal import Journal, Writer, operator
 from goldentooth.plan import (
     FORMAT,
@@ -408,15 +408,18 @@ def _deployments_before(fleet: Fleet, hosts: Iterable[str], to: int) -> dict[str
         if not step.is_done:
             raise DeploymentError(f"{host}: {step.reason}")
         kept = [
-            str(each["name"])
+            str(each.get("name"))
             for each in step.answers[0].deployments
-            if each.get("state") in {"confirmed", "adopted"} and not each.get("same")
+            if str(each.get("state")) in {"confirmed", "adopted"} and not each.get("same")
         ]
         if len(kept) < to:
             raise DeploymentError(
                 f"{host} keeps {counted(len(kept), 'deployment')}, so it cannot go back {to}"
             )
-        sources[host] = deployment_name(kept[-to])
+        try:
+            sources[host] = deployment_name(kept[-to])
+        except Refusal as refusal:
+            raise DeploymentError(f"{host}: {refusal.text}") from None
     return sources
 
 
@@ -428,7 +431,10 @@ def _records(
     for host, step in fleet.records(sources).items():
         if not step.is_done:
             raise DeploymentError(f"{host}: {step.reason}")
-        targets[host] = read_record(host, step.outputs[0].stdout)
+        try:
+            targets[host] = read_record(host, step.outputs[0].stdout)
+        except BaselineError as error:
+            raise DeploymentError(f"{host}: {error}") from None
     collects = {host: [collect_command(target.files)] for host, target in targets.items()}
     found: dict[str, tuple[Baseline, Mapping[str, HostFile | None]]] = {}
     for host, step in fleet.gather(collects).items():

@@ -7,7 +7,7 @@ from goldentooth.host.alone import Alone, answer_of, wrong_state
 from goldentooth.host.files import look_in, put_file, read_below, remove_file
 from goldentooth.host.locking import clean, hold_lock, mend_switch, withdraw
 from goldentooth.host.plan import PlannedFile
-from goldentooth.host.staging import KEPT_DEPLOYMENTS, refuse_moved, refuse_other
+from goldentooth.host.staging import KEPT_DEPLOYMENTS, file_owner, refuse_moved, refuse_other
 from goldentooth.host.state import ACTIVATED, ARMED, CONFIRMED, STAGED, SWAPPED, SWAPPING, prune
 from goldentooth.host.switch import start_switch, start_timer, stop_switch
 from goldentooth.host.words import Refusal
@@ -74,11 +74,7 @@ def _swap_file(machine: Machine, file: PlannedFile, folder: int) -> None:
     content = read_below(machine, folder, f"new{file.path}")
     if content is None:
         raise Refusal("damaged", f"what was staged for {file.path} is gone", path=file.path)
-    user, _, group = file.owner.partition(":")
-    try:
-        numbers = machine.user_id(user), machine.group_id(group)
-    except KeyError:
-        raise Refusal("no-user", f"there is no {file.owner} on this host", path=file.path) from None
+    numbers = file_owner(machine, file)
     put_file(machine, file.path, content, *numbers, int(file.mode, 8), [], look)
 
 

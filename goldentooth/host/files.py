@@ -147,7 +147,15 @@ class Place:
 
     def sweep(self) -> None:
         """Remove workbenches that a process has left here because it was ended."""
-        sweep(self.machine, self._nearest_safe)
+        try:
+            near = self._nearest_safe
+        except Refusal:
+            return  # then none was made
+        sweep(self.machine, near)
+
+    def refuse_unsafe(self) -> None:
+        """Refuse a place whose file system has no folder that is root's alone."""
+        _ = self._nearest_safe
 
     def set_aside(self, note: Callable[[str], None]) -> None:
         """Rename what stands here into a new folder of root's; ``note`` is told where, first."""

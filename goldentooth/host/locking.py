@@ -26,6 +26,7 @@ def take_lock(machine: Machine, name: str, holder: str, by: str, seconds: int) -
     with Alone(machine) as alone:
         state = alone.state
         honour_lock(machine, state, name, holder)
+        _refuse_earlier_version(alone)
         switched = state.switched
         if switched is not None:
             mend_switch(machine, switched)
@@ -43,6 +44,15 @@ def take_lock(machine: Machine, name: str, holder: str, by: str, seconds: int) -
                 remove_tree(machine, alone.folder.descriptor, part)
         clean(alone)  # a process may have been ended before it had removed all
         return answer_of(state.find(name))
+
+
+def _refuse_earlier_version(alone: Alone) -> None:
+    """Refuse while a deployment of the version before this state's file is armed."""
+    if "armed" in alone.machine.disk.names(alone.folder.descriptor):
+        raise Refusal(
+            "armed",
+            "armed by an earlier version of this program: it goes back, or is confirmed by it",
+        )
 
 
 def give_lock_back(machine: Machine, name: str, holder: str) -> dict[str, object]:
@@ -119,12 +129,12 @@ def _word(state: HostState, name: str) -> str:
 
 
 def forget(alone: Alone, staged: Deployment) -> None:
-    """Forget a deployment that was only staged."""
+    """Forget a deployment that was only staged; of the switch there may be a part."""
+    stop_switch(alone.machine)  # first: as long as it is known, the next tries again
     alone.state.deployments.remove(staged)
     alone.store()
     withdraw(alone.machine, alone, staged.name)
     alone.folder.remove_deployment(staged.name)
-    stop_switch(alone.machine)
 
 
 def withdraw(machine: Machine, alone: Alone, name: str) -> None:

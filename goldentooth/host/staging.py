@@ -164,6 +164,7 @@ def _back_up(machine: Machine, plan: Plan, folder: int) -> None:
     try:
         for file in plan.files:
             refuse_moved(machine, file)
+            _refuse_impossible(machine, file)
             if not keep_copy(machine, file.path, before):
                 plan.folders += [
                     path
@@ -172,6 +173,30 @@ def _back_up(machine: Machine, plan: Plan, folder: int) -> None:
                 ]
     finally:
         machine.disk.close(before)
+
+
+def _refuse_impossible(machine: Machine, file: PlannedFile) -> None:
+    """Refuse what the swap or the way back could not do: owner not there, no safe place."""
+    if file.action == "put":
+        file_owner(machine, file)
+    try:
+        with place_of(machine, file.path) as place:
+            place.refuse_unsafe()
+    except FileNotFoundError:
+        return  # its folder is made in one that is there
+
+
+def file_owner(machine: Machine, file: PlannedFile) -> tuple[int, int]:
+    """Return whose a file will be.
+
+    Raises:
+        Refusal: if there is no such user or group on the host.
+    """
+    user, _, group = file.owner.partition(":")
+    try:
+        return machine.user_id(user), machine.group_id(group)
+    except KeyError:
+        raise Refusal("no-user", f"there is no {file.owner} on this host", path=file.path) from None
 
 
 def _missing_folders(machine: Machine, path: str) -> list[str]:

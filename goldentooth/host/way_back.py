@@ -184,7 +184,7 @@ def _remove_folder(machine: Machine, path: str) -> str:
     except (FileNotFoundError, Refusal):
         return ""  # what it stood in is gone, or is something else by now
     except OSError as error:
-        has_changed = error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
+        has_changed = error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.EBUSY}
         return "" if has_changed else f"{path}: {error.strerror}"
     return ""
 

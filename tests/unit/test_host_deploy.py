@@ -473,14 +473,17 @@ def test_extended_attributes_stay(host: Host, name: str) -> None:
     assert os.getxattr(host.path(FILE), name) == label
 
 
-def test_a_swap_that_fails_leaves_no_file_of_its_own(host: Host) -> None:
-    host.staged("one", {FILE: "absent"}, {FILE: "new"}, owner="no-such:group")
-    host.did("arm", "one", ADA, "30")
+def test_an_owner_that_is_not_there_is_refused_before_anything_changes(host: Host) -> None:
+    assert host.lock("one")["done"]
 
-    answered = host.call("swap", "one", ADA)
+    answered = host.call(
+        "stage",
+        "one",
+        ADA,
+        data=host.packed({FILE: "absent"}, {FILE: "new"}, owner="no-such:group"),
+    )
 
     assert (answered["reason"], answered["path"]) == ("no-user", FILE)
-    assert host.back("one")["state"] == "back"
     assert host.look() == {}
     assert not list(host.path("/etc").glob(".goldentooth*"))
 
@@ -608,10 +611,12 @@ def test_everything_comes_back_and_new_folders_go(host: Host) -> None:
 def test_what_was_not_swapped_has_not_changed_for_its_daemon_on_the_way_back(host: Host) -> None:
     host.path(FILE).write_text("old\n")
     before = host.path(FILE).stat()
-    plan = {"/etc/toy/b": "absent", FILE: digest("old\n")}
-    host.staged("one", plan, {"/etc/toy/b": "x", FILE: "new\n"}, owner="root:no-such-group")
+    host.staged(
+        "one", {"/etc/toy/b": "absent", FILE: digest("old\n")}, {"/etc/toy/b": "x", FILE: "n"}
+    )
     host.did("arm", "one", ADA, "30")
-    assert not host.call("swap", "one", ADA)["done"]
+    (host.state / f"deployments/one/new{FILE}").unlink()
+    assert host.call("swap", "one", ADA)["reason"] == "damaged"
 
     assert host.back("one")["state"] == "back"
 
