@@ -11,7 +11,17 @@ import sys
 import time
 from collections import Counter
 
-from tests.model.explore import ANY, BETWEEN_ONLY, KINDS_ONLY, SHORT, Explorer, Found, replay
+from tests.model.explore import (
+    ANY,
+    BETWEEN_ONLY,
+    CHANGING,
+    KINDS_ONLY,
+    RETURNING,
+    SHORT,
+    Explorer,
+    Found,
+    replay,
+)
 from tests.model.program import program
 from tests.model.scenario import Runner
 from tests.model.truth import Broken
@@ -23,6 +33,10 @@ PARTS = (
     ("two events, the first at every call, the second between steps", (ANY, BETWEEN_ONLY)),
     ("two events, the first between steps, the second at every call", (BETWEEN_ONLY, ANY)),
     ("two events, each at a call", (ANY, SHORT)),
+    (
+        "three losses of power or process, at each call of the change and, twice, of the way back",
+        (CHANGING, RETURNING, RETURNING),
+    ),
 )
 
 
@@ -36,11 +50,15 @@ def explore_share(job: tuple[int, int, int, int]) -> Found:
             PARTS[part][1],
             share=lambda mark: mark % shares == share,
             most_broken=most,
-            tell=lambda text: print(f"\r{share}: {text}", end="", file=sys.stderr, flush=True),
+            tell=_tell if share == 0 and sys.stderr.isatty() else lambda _: None,
         )
         return explorer.explore(runner.first())
     finally:
         runner.close()
+
+
+def _tell(text: str) -> None:
+    print(f"\r{text}   ", end="", file=sys.stderr, flush=True)
 
 
 def main() -> int:

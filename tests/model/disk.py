@@ -24,7 +24,7 @@ KEPT, LOST, EMPTY = "cut", "cut-lost", "cut-empty"
 """What a power cut leaves: all; what was synced; all names, but of contents what was synced."""
 
 
-class Killed(BaseException):  # noqa: N818  # no error of the program
+class Killed(BaseException):  # no error of the program
     """The process is ended here."""
 
 
@@ -401,9 +401,9 @@ class FaultyDisk(Disk):
         self._open[descriptor] = Open(self._tree.own(self._node(folder), name))
         return descriptor
 
-    def read(self, file: int) -> bytes:
+    def read(self, file: int, most: int) -> bytes:
         self._call("read", "")
-        return super().read(file)
+        return super().read(file, most)
 
     def write(self, file: int, content: bytes) -> None:
         opened = self._of(file)

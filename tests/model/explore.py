@@ -6,8 +6,9 @@ States that are the same are gone on from once; their interleavings are counted 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from random import Random
 
 from tests.model.scenario import (
     BETWEEN,
@@ -29,7 +30,16 @@ ANY, SHORT, BETWEEN_ONLY, KINDS_ONLY = "any", "short", "between", "kinds"
 of power, of the process or of room at every call that changes something; between two steps only;
 there, and one or two of each kind only."""
 
+CHANGING, RETURNING = "changing", "returning"
+"""The loss of power or of the process at every call that changes something, of the steps that
+change a host, or of those that bring it back."""
+
 _SHORT_WORDS = ("kill", "cut-lost", "full")
+_ENDS = ("kill", "cut-lost")
+_STEPS = {
+    CHANGING: {"ada:swap", "ada:activate", "ada:confirm"},
+    RETURNING: {"timer", "early", "late", "ada:rollback"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +147,7 @@ class Explorer:
                 following = self._next(here)
                 after_mark = None if following is None else following.state.mark()
                 self._after[mark, where] = (after_mark, tuple(reached))
-                if following is None and (not is_last or self._share(mark)):
+                if following is None and self._share(mark):
                     self._finish(here)
                 here = following
 
@@ -152,6 +162,9 @@ class Explorer:
         """Yield each event that can happen now or in the next step, and the state after it."""
         name = entry.state.next_step
         if not name:
+            return
+        if where in _STEPS:
+            yield from self._ends(entry, name) if name in _STEPS[where] else ()
             return
         for word in KINDS if where == KINDS_ONLY else BETWEEN:
             placed = Placed(entry.number, name, Event(0, word))
@@ -169,30 +182,18 @@ class Explorer:
             if within is not None:
                 yield Placed(entry.number, name, event), within
 
+    def _ends(self, entry: Entry, name: str) -> Iterator[tuple[Placed, State]]:
+        for event in self._within(entry.state, is_short=True):
+            after = self._try(entry, event) if event.word in _ENDS else None
+            if after is not None:
+                yield Placed(entry.number, name, event), after
+
     def _within(self, state: State, *, is_short: bool) -> Iterator[Event]:
         try:
             calls = self._runner.run(state).calls
         except Broken:
             return  # it is noted where the step is run without an event
-        for at, (word, _, is_change) in enumerate(calls, start=1):
-            if is_change:
-                for each in _SHORT_WORDS if is_short else ONCE:
-                    yield Event(at, each)
-                if word == "write":
-                    yield Event(at, "torn")
-            if is_short:
-                continue
-            if word == "call":
-                for each in CALL_FAILS:
-                    yield Event(at, each)
-            for each in NESTED:
-                yield Event(at, each)
-            for each, (path, _) in EDITS.items():
-                if not is_between_look_and_change(calls, at, path.rpartition("/")[2]):
-                    yield Event(at, each)
-        if calls:
-            for each in ("kill", "cut-lost") if is_short else ("kill", *CUTS):
-                yield Event(len(calls) + 1, each)
+        yield from events_within(calls, is_short=is_short)
 
     def _try(self, entry: Entry, event: Event | None) -> State | None:
         """Run the next step; None if it is broken, or the event cannot happen there."""
@@ -227,13 +228,39 @@ class Explorer:
             here = self._after.get((here, self._budget[layer]), (None, ()))[0]
         if here is not None:
             total = self._counts[here, layer]
-        elif chain and (layer < len(self._budget) - 1 or self._share(chain[-1])):
+        elif chain and self._share(chain[-1]):
             total = 1
         for each in reversed(chain):
             _, reached = self._after.get((each, self._budget[layer]), (None, ()))
             total += sum(self._count(after, layer + 1) for after in reached)
             self._counts[each, layer] = total
         return total
+
+
+def events_within(calls: Sequence[tuple[str, str, bool]], *, is_short: bool) -> Iterator[Event]:
+    """Yield every event that can happen in a step that makes these calls.
+
+    Before a call that only reads no process is ended: that is as before the next that changes.
+    """
+    for at, (word, _, is_change) in enumerate(calls, start=1):
+        if is_change:
+            for each in _SHORT_WORDS if is_short else ONCE:
+                yield Event(at, each)
+            if word == "write":
+                yield Event(at, "torn")
+        if is_short:
+            continue
+        if word == "call":
+            for each in CALL_FAILS:
+                yield Event(at, each)
+        for each in NESTED:
+            yield Event(at, each)
+        for each, (path, _) in EDITS.items():
+            if not is_between_look_and_change(calls, at, path.rpartition("/")[2]):
+                yield Event(at, each)
+    if calls:
+        for each in ("kill", "cut-lost") if is_short else ("kill", *CUTS):
+            yield Event(len(calls) + 1, each)
 
 
 _LOOKS = {"status_at", "open_file", "status", "read", "read_link"}
@@ -257,6 +284,81 @@ def is_between_look_and_change(calls: Sequence[tuple[str, str, bool]], at: int, 
         if word not in _LOOKS:
             return False
     return False
+
+
+def sample(runner: Runner, random: Random, most_events: int = 3) -> str:
+    """Run one course with events where ``random`` has them; return which.
+
+    Raises:
+        Broken: if something is not as promised; what is said ends with the events.
+    """
+    state, number, path = runner.first(), 0, list[Placed]()
+    left = random.randint(1, most_events)
+    try:
+        while name := state.next_step:
+            event = None
+            if left and random.random() < 0.2:
+                left -= 1
+                word = random.choice(BETWEEN)
+                path.append(Placed(number, name, Event(0, word)))
+                happened = runner.happen(state, word)
+                if happened is None:
+                    path.pop()
+                else:
+                    state = happened
+            elif left and random.random() < 0.3:
+                left -= 1
+                events = list(events_within(runner.run(state).calls, is_short=False))
+                event = random.choice(events) if events else None
+            if event is not None:
+                path.append(Placed(number, state.next_step, event))
+            outcome = runner.run(state, event)
+            if not outcome.has_happened:
+                path.pop()
+                outcome = runner.run(state)
+            state, number = outcome.state, number + 1
+        finish(runner, state, set())
+    except Broken as broken:
+        raise Broken(f"{broken}: {' '.join(map(str, path))}") from broken
+    return " ".join(map(str, path))
+
+
+def try_step(
+    runner: Runner, before: Mapping[str, str], step: str = "", words: Sequence[str] = ()
+) -> str:
+    """Run a course with events before steps; try each word at each call of a step that changes.
+
+    Returns:
+        What is not as promised, and the events that lead there; nothing if all is.
+    """
+    known: set[int] = set()
+    path: list[Placed] = []
+
+    def run(state: State, number: int, waiting: Mapping[str, str], words: Sequence[str]) -> None:
+        while name := state.next_step:
+            if name in waiting:
+                for word in waiting[name].split():
+                    path.append(Placed(number, state.next_step, Event(0, word)))
+                    happened = runner.happen(state, word)
+                    assert happened is not None, word
+                    state = happened
+                waiting = {key: value for key, value in waiting.items() if key != name}
+                continue
+            calls = runner.run(state).calls if words and name == step else []
+            for at, (_, _, is_change) in enumerate(calls, start=1):
+                for word in words if is_change else ():
+                    length = len(path)
+                    path.append(Placed(number, name, Event(at, word)))
+                    run(runner.run(state, Event(at, word)).state, number + 1, waiting, ())
+                    del path[length:]
+            state, number = runner.run(state).state, number + 1
+        finish(runner, state, known)
+
+    try:
+        run(runner.first(), 0, before, words)
+    except Broken as broken:
+        return f"{broken}: {' '.join(map(str, path))}"
+    return ""
 
 
 def replay(runner: Runner, line: str, say: Callable[[str], None] = lambda _: None) -> None:

@@ -239,11 +239,11 @@ def new_host() -> Box:
     return box
 
 
-class Blocked(BaseException):  # noqa: N818  # not an error
+class Blocked(BaseException):  # not an error
     """The process waits for another, which is not done yet."""
 
 
-class StepEnded(BaseException):  # noqa: N818  # not an error
+class StepEnded(BaseException):  # not an error
     """The way back has ended the step that is under way."""
 
 
@@ -284,7 +284,7 @@ class SimulatedMachine(Machine):
         self.open_before: set[str] = set()
         """The descriptors of processes that run around this one."""
         if number > 1:
-            self.open_before = {*os.listdir("/proc/self/fd")}  # noqa: PTH208  # names only
+            self.open_before = {*os.listdir("/proc/self/fd")}  # names only
 
     def uptime(self) -> float:
         return self._box.uptime

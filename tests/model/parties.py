@@ -66,6 +66,11 @@ class Party:
         return HOLDERS[self.name]
 
     @property
+    def fingerprint(self) -> str:
+        """What the host keeps of the holder's name."""
+        return hashlib.sha256(self.holder.encode()).hexdigest()
+
+    @property
     def is_good(self) -> bool:
         """Whether the next run would confirm it."""
         return self.journal in _GOOD

@@ -154,7 +154,7 @@ class Runner:
 
     def __init__(self, program: Program, *, is_thorough: bool = False) -> None:
         self.program = program
-        place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+        place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
         self.top = Path(tempfile.mkdtemp(prefix="model", dir=place)).resolve()
         self.top.chmod(0o755)
         self._shown = Box(new_host().tree.copy()).tree
@@ -544,9 +544,9 @@ class _Step:
 
 def _close_below(top: Path, but: set[str]) -> None:
     """Close the files below a folder that a process which was ended had open."""
-    for descriptor in {*os.listdir("/proc/self/fd")} - but:  # noqa: PTH208  # names only
+    for descriptor in {*os.listdir("/proc/self/fd")} - but:  # names only
         try:
-            where = os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115
+            where = os.readlink(f"/proc/self/fd/{descriptor}")
             if where.startswith(str(top)):
                 os.close(int(descriptor))
         except OSError:

@@ -66,11 +66,11 @@ def check_now(state: State) -> None:
     """Check what must hold between any two steps."""
     box, root = state.box, state.box.tree.root
     try:
-        knows = host_knows(root)
+        knows, safe_knows = host_knows(root), safe_knowledge(root)
     except ValueError as error:
-        raise Broken(f"the state cannot be read: {error}") from error
+        raise Broken(f"the state cannot be read, now or after a power cut: {error}") from error
     found = {each["name"]: each["state"] for each in knows["deployments"]}
-    safe = {each["name"]: each["state"] for each in safe_knowledge(root)["deployments"]}
+    safe = {each["name"]: each["state"] for each in safe_knows["deployments"]}
     for name, word in dict(state.past).items():
         must(_reachable(word, found.get(name, "")), f"{name}: {word}, then {found.get(name)}")
     for name in found.keys() - dict(state.past).keys():
@@ -184,7 +184,7 @@ def check_answer(
             lock is not None
             and lock["boot"] == f"boot-{box.boot}"
             and lock["until"] > box.uptime
-            and lock["holder"] != party.holder
+            and lock["holder"] != party.fingerprint
         )
         must(not is_valid, f"{party.name} was given the lock of {lock}")
         others = [
@@ -193,6 +193,14 @@ def check_answer(
             if each["state"] in SWITCHED and each["name"] != party.deployment
         ]
         must(not others, f"{party.name} was given the lock while {others} is armed")
+    lock = before["lock"] or {"holder": "", "deployment": ""}
+    if verb in {"stage", "arm", "swap", "activate", "confirm", "rollback"} and answer["done"]:
+        has_ended = any(
+            each["name"] == party.deployment and each["state"] in {"back", "confirmed"}
+            for each in before["deployments"]
+        )
+        is_its = (lock["holder"], lock["deployment"]) == (party.fingerprint, party.deployment)
+        must(is_its or has_ended, f"{verb} of {party.name} was done without the lock")
     if verb == "activate" and answer["done"]:
         check_files(state, party.deployment)
         check_running(state, party.deployment)
