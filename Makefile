@@ -7,7 +7,7 @@ NET := $(BIN)/goldentooth-net
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup render twin lint test test-all fuzz check golden schema docs notebook lock bench clean
+.PHONY: help setup render twin lint test test-all long model fuzz check golden schema docs notebook lock bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,11 +48,15 @@ test: $(VENV)/.installed-dev ## all tests, with the real daemons' checkers
 	$(BIN)/pytest tests/twin -m alone
 	$(BIN)/pytest tests/twin -m "not alone and not long" -n 3 --dist loadscope
 
-test-all: $(VENV)/.installed-fuzz ## all tests, and what takes long: long drills, every interleaving, fuzzing
-	$(MAKE) test
+test-all: test long model ## all tests, and what takes long: long drills, every interleaving, fuzzing
+
+long: $(VENV)/.installed-fuzz ## drills that take minutes, and a minute of fuzzing
+	scripts/install-debian-packages test
 	$(BIN)/pytest tests/twin -m long
-	$(BIN)/python -m tests.model
 	$(BIN)/python tests/fuzz/fuzz_host.py --seconds 60
+
+model: $(VENV)/.installed-dev ## every interleaving of the host's program
+	$(BIN)/python -m tests.model
 
 fuzz: $(VENV)/.installed-fuzz ## ten minutes of hostile requests to the program on a host
 	$(BIN)/python tests/fuzz/fuzz_host.py --seconds 600
