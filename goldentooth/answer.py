@@ -15,7 +15,7 @@ import msgspec
 from goldentooth.check import Output
 from goldentooth.text import one_line
 
-LATE, REFUSED_THERE, NO_ANSWER, NOT_PERMITTED = "late", "refused", "no-answer", "not-permitted"
+LATE, NO_ANSWER, NOT_PERMITTED = "late", "no-answer", "not-permitted"
 
 _LARGEST = 1024 * 1024
 _LONGEST_TEXT = 2000

@@ -563,10 +563,8 @@ class Rollout:
         answer = Answer(is_done=False) if step.is_lost else step.answers[0]
         if (ended := _ended(answer)) is not None:
             return ended[0], "; ".join(filter(None, (why, answer.notes)))
-        if answer.state in {STAGED, NONE} and not was_armed:
-            return unarmed, why
-        if answer.state == STAGED:  # the switch was never on: nothing was swapped in
-            return unarmed, why
+        if answer.state == STAGED or (answer.state == NONE and not was_armed):
+            return unarmed, why  # the switch was never on: nothing was swapped in
         if answer.state == NONE:
             return words.UNKNOWN, f"{why}; {_NO_RECORD}"
         said = step.reason if step.is_lost else answer.text

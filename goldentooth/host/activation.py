@@ -7,7 +7,6 @@ is in place and the one that was there before; no word of either is evaluated.
 from __future__ import annotations
 
 from goldentooth.host.files import look_at, read_below, write_below
-from goldentooth.host.machine import FIXED_ENVIRONMENT
 from goldentooth.host.words import absolute_path, command_line
 
 TYPE_CHECKING = False
@@ -68,7 +67,7 @@ class Activation:
         return f"`{line}` failed: {why}" + (f": {said}" if said else "")
 
     def _call(self, *words: str) -> tuple[int, str]:
-        return self._machine.call(words, LINE_SECONDS, FIXED_ENVIRONMENT)
+        return self._machine.call(words, LINE_SECONDS)
 
     def _text_before(self, path: str) -> str:
         folder = "before/files" if self._old == "before" else "new"

@@ -29,10 +29,7 @@ def history(machine: Machine) -> dict[str, object]:
 def record_before(machine: Machine, source: str) -> bytes:
     """Return the package of what was applied before a deployment; of what is, for `applied`."""
     with Reading(machine) as here:
-        path = here.state.applied
-        if source != "applied":
-            found = here.state.find(source)
-            path = found.previous if found else ""
+        path = here.state.applied_before(source)
         record = read_record_folder(machine, here.folder, path) if path else None
         if not record:
             raise Refusal("no-record", f"no record from before {source} is kept", state=NONE)

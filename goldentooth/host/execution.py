@@ -8,6 +8,7 @@ import signal
 import time
 
 from goldentooth.host.process import close_others, in_memory, where, write_all
+from goldentooth.host.processes import group_and_session, processes, send_signal
 from goldentooth.host.request import Ended
 
 TYPE_CHECKING = False
@@ -112,25 +113,8 @@ def _status(child: int) -> int:
 
 def _end_session(leader: int, number: int) -> None:
     """Send a signal to all processes of a session, whose leader has not been waited for."""
-    _send(-leader, number)
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            group, session = _group_and_session(name)
-            if session == leader and group != leader:
-                _send(int(name), number)
-
-
-def _group_and_session(process: str) -> tuple[int, int]:
-    try:
-        with open(f"/proc/{process}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()  # proc(5): state, parent, group, …
-    except OSError:
-        return 0, 0
-    return int(fields[2]), int(fields[3])
-
-
-def _send(process: int, number: int) -> None:
-    try:
-        os.kill(process, number)
-    except OSError:
-        pass  # it has ended
+    send_signal(-leader, number)
+    for process in processes():
+        group, session = group_and_session(process)
+        if session == leader and group != leader:
+            send_signal(process, number)

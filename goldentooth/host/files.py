@@ -350,7 +350,7 @@ def put_file(  # noqa: PLR0917  # what a file is
             file = disk.create(bench.descriptor, "new")
             try:
                 disk.write(file, content)
-                _copy_attributes(machine, place, file)
+                _copy_attributes(machine, place.folder, place.name, file)
                 disk.set_form(file, user, group, mode)
                 disk.sync(file)
             finally:
@@ -360,9 +360,9 @@ def put_file(  # noqa: PLR0917  # what a file is
         disk.sync(place.folder)
 
 
-def _copy_attributes(machine: Machine, place: Place, file: int) -> None:
+def _copy_attributes(machine: Machine, folder: int, name: str, file: int) -> None:
     try:
-        old = machine.disk.open_file(place.folder, place.name)
+        old = machine.disk.open_file(folder, name)
     except OSError:
         return
     try:
@@ -408,17 +408,13 @@ def keep_copy(machine: Machine, path: str, folder: int, *, is_linked_if_full: bo
             into = open_below(machine, folder, path.split("/")[1:-1])
             try:
                 remove_tree(machine, into, place.name)  # an earlier try may have been ended
-                if found.kind == "link":
-                    disk.symlink(found.aim, into, place.name)
-                    disk.set_link_owner(into, place.name, found.user, found.group)
-                else:
-                    try:
-                        _copy_file(machine, place, found, into)
-                    except OSError as error:
-                        remove_tree(machine, into, place.name)
-                        if error.errno not in _FULL or not is_linked_if_full:
-                            raise
-                        disk.link(place.folder, place.name, into, place.name)
+                try:
+                    _copy(machine, found, place.folder, place.name, into, place.name)
+                except OSError as error:
+                    remove_tree(machine, into, place.name)
+                    if error.errno not in _FULL or not is_linked_if_full:
+                        raise
+                    disk.link(place.folder, place.name, into, place.name)
                 disk.sync(into)
             finally:
                 disk.close(into)
@@ -427,12 +423,19 @@ def keep_copy(machine: Machine, path: str, folder: int, *, is_linked_if_full: bo
     return True
 
 
-def _copy_file(machine: Machine, place: Place, found: Standing, into: int) -> None:
+def _copy(  # noqa: PLR0917  # from where, to where
+    machine: Machine, found: Standing, source: int, name: str, into: int, new: str
+) -> None:
+    """Make a file or link like the one that was ``found`` in ``source`` under ``name``."""
     disk = machine.disk
-    file = disk.create(into, place.name)
+    if found.kind == "link":
+        disk.symlink(found.aim, into, new)
+        disk.set_link_owner(into, new, found.user, found.group)
+        return
+    file = disk.create(into, new)
     try:
         disk.write(file, found.content)
-        _copy_attributes(machine, place, file)
+        _copy_attributes(machine, source, name, file)
         disk.set_form(file, found.user, found.group, found.mode)
         disk.set_time(file, found.time)
         disk.sync(file)
@@ -463,7 +466,7 @@ def put_back(machine: Machine, path: str, folder: int, look: Callable[[Place], N
             if look_in(machine, place.folder, name).form != old.form:
                 with place.workbench() as bench:
                     try:
-                        _copy_kept(machine, old, kept, name, bench.descriptor)
+                        _copy(machine, old, kept, name, bench.descriptor, "back")
                     except OSError as error:
                         if error.errno not in _FULL:
                             raise
@@ -475,27 +478,6 @@ def put_back(machine: Machine, path: str, folder: int, look: Callable[[Place], N
             disk.sync(place.folder)
     finally:
         disk.close(kept)
-
-
-def _copy_kept(machine: Machine, old: Standing, kept: int, name: str, bench: int) -> None:
-    disk = machine.disk
-    if old.kind == "link":
-        disk.symlink(old.aim, bench, "back")
-        disk.set_link_owner(bench, "back", old.user, old.group)
-        return
-    file = disk.create(bench, "back")
-    try:
-        disk.write(file, old.content)
-        source = disk.open_file(kept, name)
-        try:
-            disk.copy_attributes(source, file)
-        finally:
-            disk.close(source)
-        disk.set_form(file, old.user, old.group, old.mode)
-        disk.set_time(file, old.time)
-        disk.sync(file)
-    finally:
-        disk.close(file)
 
 
 # -- below a folder of the program's own ---------------------------------------------------

@@ -13,17 +13,14 @@ import stat
 import sys
 import time
 
+from goldentooth.host.process import ENVIRONMENT
+from goldentooth.host.processes import began, group_and_session, processes, send_signal
 from goldentooth.host.words import STATE_FOLDER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-FIXED_ENVIRONMENT = {
-    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    "LC_ALL": "C",
-    "HOME": "/root",
-}
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -142,7 +139,7 @@ class Disk:
         if pid == 0:
             try:
                 os.fchdir(folder)
-                os.execve("/usr/bin/sync", ["sync", "-f", "."], FIXED_ENVIRONMENT)
+                os.execve("/usr/bin/sync", ["sync", "-f", "."], ENVIRONMENT)
             finally:
                 os._exit(127)
         if os.waitpid(pid, 0)[1] != 0:
@@ -203,11 +200,7 @@ class Machine:
         return grp.getgrnam(name).gr_gid
 
     def call(
-        self,
-        words: Sequence[str],
-        seconds: float,
-        environment: Mapping[str, str] = FIXED_ENVIRONMENT,
-        most_said: int = _MOST_SAID,
+        self, words: Sequence[str], seconds: float, *, most_said: int = _MOST_SAID
     ) -> tuple[int, str]:
         """Run a program in a process group of its own; return its status and what it said.
 
@@ -218,7 +211,7 @@ class Machine:
         try:
             pid = os.fork()
             if pid == 0:
-                _become(words, environment, said)
+                _become(words, said)
             status = _wait_for(pid, seconds)
             os.lseek(said, 0, os.SEEK_SET)
             text = os.read(said, most_said).decode("utf-8", "replace")
@@ -232,21 +225,21 @@ class Machine:
 
     def own_step(self) -> str:
         """Return what tells this process from every other: its number and when it began."""
-        return f"{os.getpid()} {_began(os.getpid())}"
+        return f"{os.getpid()} {began(os.getpid())}"
 
     def end_step(self, step: str) -> None:
         """Kill the process that ``step`` names and all of its session, if it still is that one."""
-        leader, _, began = step.partition(" ")
+        leader, _, since = step.partition(" ")
         if not leader.isdigit() or int(leader) < 2 or int(leader) == os.getsid(0):
             return
-        if _began(int(leader)) not in {began, ""}:
+        if began(int(leader)) not in {since, ""}:
             return  # the number is another process's by now
         for _ in range(50):  # what is forked meanwhile is found the next time
-            members = [pid for pid in _processes() if _session_of(pid) == int(leader)]
+            members = [pid for pid in processes() if group_and_session(pid)[1] == int(leader)]
             if not members:
                 return
             for pid in members:
-                _kill(pid)
+                send_signal(pid, signal.SIGKILL)
             time.sleep(0.02)
 
     def note(self, text: str) -> None:
@@ -254,7 +247,7 @@ class Machine:
         self.call(["logger", "-t", "goldentooth", "-p", "daemon.warning", "--", text], 5)
 
 
-def _become(words: Sequence[str], environment: Mapping[str, str], said: int) -> None:
+def _become(words: Sequence[str], said: int) -> None:
     try:
         os.setpgid(0, 0)
         nothing = os.open("/dev/null", os.O_RDONLY)
@@ -263,7 +256,7 @@ def _become(words: Sequence[str], environment: Mapping[str, str], said: int) -> 
         os.chdir("/")
         for number in (signal.SIGPIPE, signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
-        os.execvpe(words[0], list(words), dict(environment))
+        os.execvpe(words[0], list(words), ENVIRONMENT)
     except OSError as error:
         os.write(2, f"{words[0]}: {error.strerror}".encode())
     finally:
@@ -280,41 +273,10 @@ def _wait_for(pid: int, seconds: float) -> int:
     finally:
         os.close(handle)
     if is_late:
-        _kill(-pid)
-        _kill(pid)
+        send_signal(-pid, signal.SIGKILL)
+        send_signal(pid, signal.SIGKILL)
     ended = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     return 124 if is_late else ended if ended >= 0 else 128 - ended
-
-
-def _kill(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except OSError:
-        pass
-
-
-def _processes() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
-
-
-def _fields_of(pid: int) -> list[str]:
-    """Return the fields of /proc/PID/stat after the name: state is the first (proc(5))."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="latin-1") as file:
-            return file.read().rpartition(")")[2].split()
-    except OSError:
-        return []
-
-
-def _began(pid: int) -> str:
-    """Return when a process began, in ticks since the host was started; nothing if it is gone."""
-    fields = _fields_of(pid)
-    return fields[19] if fields else ""
-
-
-def _session_of(pid: int) -> int:
-    fields = _fields_of(pid)
-    return int(fields[3]) if fields and fields[0] != "Z" else 0
 
 
 def interpreter() -> str:

@@ -128,10 +128,8 @@ def _read_only(asked: Asked, listed: frozenset[str] | None, program: Program) ->
         ended = _refused(f"this host's program has no {_printable(asked.line)} among its reads")
     else:
         turn = _turn(asked, listed, program)
-        if asked.line in READING_VERBS:
-            turn, asked = _reading_turn(asked, listed, program)
         if turn.ended is None:
-            return asked
+            return turn.asked
         ended = turn.ended
     return Asked(asked.seconds, "@refused", ended.stderr)
 
@@ -178,7 +176,7 @@ def _say(mark: str, index: int, ended: Ended) -> None:
 def _turn(asked: Asked, listed: frozenset[str] | None, program: Program) -> Turn:
     """Return what is done for a command, or why it is not; nothing is done yet."""
     if asked.line in READING_VERBS:
-        return _reading_turn(asked, listed, program)[0]
+        return _reading_turn(asked, listed, program)
     if asked.line.startswith("@"):
         return _verb_turn(asked, listed, program)
     if listed is not None and (asked.stdin or asked.line not in listed):
@@ -186,26 +184,23 @@ def _turn(asked: Asked, listed: frozenset[str] | None, program: Program) -> Turn
     return Turn(asked, lambda: become("/bin/sh", "-c", asked.line))
 
 
-def _reading_turn(
-    asked: Asked, listed: frozenset[str] | None, program: Program
-) -> tuple[Turn, Asked]:
-    """Return what is done for a reading verb, and what the reading half is asked for."""
+def _reading_turn(asked: Asked, listed: frozenset[str] | None, program: Program) -> Turn:
+    """Return what is done for a reading verb; ``asked`` of it is what the reading half gets."""
     if listed is not None:
         try:
             paths = read_paths(asked.stdin)
             found = unreadable(listed, paths)
         except Refusal as refusal:
-            return Turn(asked, None, _refused(refusal.text)), asked
+            return Turn(asked, None, _refused(refusal.text))
         if found is not None:
-            lacking = _refused(not_listed(f"@read {found}", program.allowed))
-            return Turn(asked, None, lacking), asked
+            return Turn(asked, None, _refused(not_listed(f"@read {found}", program.allowed)))
         if asked.line == "@collect":
             from goldentooth.host.collecting import collected_paths
 
             every = collected_paths(paths, lambda path: unreadable(listed, [path]) is None)
             asked = Asked(asked.seconds, "@files", "".join(f"{p}\n" for p in every).encode())
     line = asked.line[1:]
-    return Turn(asked, lambda: _read(program, line)), asked
+    return Turn(asked, lambda: _read(program, line))
 
 
 def _verb_turn(asked: Asked, listed: frozenset[str] | None, program: Program) -> Turn:

@@ -97,10 +97,7 @@ def _new_deployment(machine: Machine, state: HostState, staging: Staging) -> Dep
 
 def _take_kept(machine: Machine, alone: Alone, staging: Staging, deployment: Deployment) -> None:
     """Take from a record that the host keeps what is to be put back."""
-    source = alone.state.applied
-    if staging.source != "applied":
-        found = alone.state.find(staging.source)
-        source = found.previous if found else ""
+    source = alone.state.applied_before(staging.source)
     record = read_record_folder(machine, alone.folder, source) if source else None
     if record is None:
         raise Refusal("no-record", f"no record from before {staging.source} is kept", state=NONE)

@@ -156,6 +156,13 @@ class HostState:
         """Return a deployment by its name."""
         return next((each for each in self.deployments if each.name == name), None)
 
+    def applied_before(self, source: str) -> str:
+        """Return the record from before a deployment; with `applied` the one that is applied."""
+        if source == "applied":
+            return self.applied
+        found = self.find(source)
+        return found.previous if found else ""
+
     @property
     def switched(self) -> Deployment | None:
         """The deployment whose dead-man's switch is on."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from goldentooth.host.machine import FIXED_ENVIRONMENT, Machine
+from goldentooth.host.machine import Machine
 from tests.model.disk import (
     FILE,
     FOLDER,
@@ -309,13 +309,7 @@ class SimulatedMachine(Machine):
     def group_id(self, name: str) -> int:
         return 1 if name == "daemon" and os.geteuid() == 0 else os.getegid()
 
-    def call(
-        self,
-        words: Sequence[str],
-        seconds: float,
-        environment: Mapping[str, str] = FIXED_ENVIRONMENT,
-        most_said: int = 0,
-    ) -> tuple[int, str]:
+    def call(self, words: Sequence[str], seconds: float, *, most_said: int = 0) -> tuple[int, str]:
         if self.faulty.is_ended:
             raise Killed
         words = list(words)
